@@ -1,0 +1,1 @@
+"""Spends a model's inference compute well."""

@@ -1,0 +1,1 @@
+"""The core: flow language, machine, requests, seeds, candidates, protocols, journal format."""

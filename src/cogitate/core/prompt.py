@@ -1,0 +1,216 @@
+"""Prompts that grow: content-addressed, linked to the prefix they extend.
+
+Hashing or storing a long prompt anew at every step is quadratic in a chain of steps. A `Prompt` is
+its parent plus one part; its digest is the parent's digest plus that part, and a journal stores each
+part once. The chain is also the prefix hint: siblings share a parent, and engines may look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .task import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A raw prompt, sent without a chat template."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A raw prompt as token ids of the engine that serves it."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The beginning of the assistant's turn, to be continued word for word.
+
+    `ids` are the token ids the engine itself generated for `text`, where it said so: text that is
+    tokenised again may split differently at the seam.
+    """
+
+    text: str
+    ids: tuple[int, ...] = ()
+
+
+Part = Message | Text | Tokens | Continuation
+
+
+def _part_body(part: Part) -> dict[str, Any]:
+    match part:
+        case Message():
+            body: dict[str, Any] = {"role": part.role, "content": part.content}
+            if part.attachments:
+                body["attachments"] = [
+                    {"media_type": a.media_type, "digest": a.digest, "url": a.url} for a in part.attachments
+                ]
+            return body
+        case Text():
+            return {"text": part.text}
+        case Tokens():
+            return {"tokens": list(part.ids)}
+        case Continuation():
+            return {"then": part.text, "ids": list(part.ids)} if part.ids else {"then": part.text}
+
+
+class Prompt:
+    """An immutable prompt: chat messages, raw text or token ids, and an assistant prefill.
+
+    >>> asked = Prompt.chat(Message("user", "2 + 2?"))
+    >>> asked.then("2 + 2 = ").prefill
+    '2 + 2 = '
+    >>> asked.then("a") == asked.then("a"), asked.then("a") == asked.then("b")
+    (True, False)
+    """
+
+    __slots__ = ("depth", "digest", "parent", "part")
+
+    parent: Final[Prompt | None]
+    part: Final[Part]
+    digest: Final[str]
+    """Sixteen bytes in hexadecimal; equal prompts have equal digests."""
+    depth: Final[int]
+    """Number of parts."""
+
+    def __init__(self, parent: Prompt | None, part: Part) -> None:
+        self.parent = parent
+        self.part = part
+        self.depth = 1 if parent is None else parent.depth + 1
+        above = b"" if parent is None else parent.digest.encode()
+        text = json.dumps(_part_body(part), ensure_ascii=False, separators=(",", ":"))
+        new = text.encode("utf-8", "surrogatepass")
+        self.digest = hashlib.blake2b(above + new, digest_size=16).hexdigest()
+
+    @classmethod
+    def chat(cls, *messages: Message) -> Prompt:
+        """A prompt of at least one chat message."""
+        prompt = cls(None, messages[0])
+        for message in messages[1:]:
+            prompt = cls(prompt, message)
+        return prompt
+
+    @classmethod
+    def raw(cls, text: str) -> Prompt:
+        """A prompt that no chat template touches."""
+        return cls(None, Text(text))
+
+    @classmethod
+    def tokens(cls, ids: Sequence[int]) -> Prompt:
+        """A prompt of token ids; only the engine whose tokeniser made them can serve it."""
+        return cls(None, Tokens(tuple(ids)))
+
+    def then(self, text: str, ids: Sequence[int] = ()) -> Prompt:
+        """The same prompt with more of the assistant's turn already written."""
+        return Prompt(self, Continuation(text, tuple(ids)))
+
+    def turn(self, message: Message) -> Prompt:
+        """The same prompt with one more chat message; what was begun becomes an assistant message."""
+        return Prompt(self, message)
+
+    def parts(self) -> list[Part]:
+        """The parts from the first to the last."""
+        found: list[Part] = [node.part for node in self.chain()]
+        found.reverse()
+        return found
+
+    def chain(self) -> Iterator[Prompt]:
+        """This prompt and its prefixes, longest first."""
+        node: Prompt | None = self
+        while node is not None:
+            yield node
+            node = node.parent
+
+    @property
+    def base(self) -> Prompt:
+        """The prompt without the begun assistant turn."""
+        return next((n for n in self.chain() if not isinstance(n.part, Continuation)), self)
+
+    @property
+    def continuations(self) -> list[Continuation]:
+        """The pieces of the begun assistant turn, in order."""
+        found: list[Continuation] = []
+        for node in self.chain():
+            if not isinstance(node.part, Continuation):
+                break
+            found.append(node.part)
+        found.reverse()
+        return found
+
+    @property
+    def prefill(self) -> str:
+        """The text of the begun assistant turn."""
+        return "".join(piece.text for piece in self.continuations)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The chat messages before the begun turn; empty for raw text and ids."""
+        found: list[Message] = []
+        begun = ""
+        for part in self.base.parts():
+            if isinstance(part, Continuation):
+                begun += part.text
+            elif isinstance(part, Message):
+                if begun:
+                    found.append(Message("assistant", begun))
+                    begun = ""
+                found.append(part)
+        return tuple(found)
+
+    @property
+    def text(self) -> str:
+        """The raw text before the begun turn; empty for chat and ids."""
+        return "".join(p.text for p in self.base.parts() if isinstance(p, Text))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The raw ids before the begun turn; empty for chat and text."""
+        return tuple(i for p in self.base.parts() if isinstance(p, Tokens) for i in p.ids)
+
+    def size(self) -> int:
+        """Bytes of text, or ids where there is no text: no tokeniser makes more tokens of it."""
+        total = 0
+        for part in self.parts():
+            match part:
+                case Message():
+                    total += len(part.content.encode("utf-8", "surrogatepass"))
+                case Tokens():
+                    total += len(part.ids)
+                case _:
+                    total += len(part.text.encode("utf-8", "surrogatepass"))
+        return total
+
+    def body(self) -> dict[str, Any]:
+        """What a journal stores: the parent's digest and the new part."""
+        return {"parent": self.parent.digest if self.parent else None, "part": _part_body(self.part)}
+
+    @classmethod
+    def from_body(cls, parent: Prompt | None, part: dict[str, Any]) -> Prompt:
+        """The inverse of `body`, given the parent."""
+        if "then" in part:
+            return cls(parent, Continuation(part["then"], tuple(part.get("ids", ()))))
+        if "text" in part:
+            return cls(parent, Text(part["text"]))
+        if "tokens" in part:
+            return cls(parent, Tokens(tuple(part["tokens"])))
+        from .task import Attachment
+
+        attached = tuple(Attachment(**a) for a in part.get("attachments", ()))
+        return cls(parent, Message(part["role"], part["content"], attached))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prompt) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"<Prompt {self.digest[:8]} of {self.depth} parts>"
