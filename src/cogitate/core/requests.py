@@ -43,7 +43,7 @@ class Request(Generic[R]):
     """One question; awaiting it inside a flow hands it to whoever drives the flow."""
 
     reply_type: ClassVar[Any] = Any
-    role: ClassVar[str] = ""
+    role = ""  # no annotation: a ClassVar here would become the first field of every subclass
 
     def __await__(self) -> Generator[Any, Any, R]:
         return cast(R, (yield self))
@@ -204,7 +204,7 @@ class Generate(Request[Completion]):
     """Predicates on the text so far; generation ends once one holds."""
     final: bool = False
     """Its chunks are part of the answer and may be streamed to a user."""
-    role: str = "policy"  # pyright: ignore[reportIncompatibleVariableOverride]
+    role: str = "policy"
 
 
 # ------------------------------------------------------------------------- scoring and the rest
@@ -232,7 +232,7 @@ class Loglikelihood(Request[tuple[Likelihood, ...]]):
     prompt: Prompt
     continuations: tuple[str, ...]
     labels: bool = False
-    role: str = "judge"  # pyright: ignore[reportIncompatibleVariableOverride]
+    role: str = "judge"
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class ScoreSteps(Request[tuple[float, ...]]):
     prompt: Prompt
     """The question."""
     steps: tuple[str, ...]
-    role: str = "verifier"  # pyright: ignore[reportIncompatibleVariableOverride]
+    role: str = "verifier"
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ class Embed(Request[tuple[tuple[float, ...], ...]]):
     reply_type: ClassVar[Any] = tuple[tuple[float, ...], ...]
 
     texts: tuple[str, ...]
-    role: str = "embedder"  # pyright: ignore[reportIncompatibleVariableOverride]
+    role: str = "embedder"
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ class Grade(Request[Grades]):
     kind: str
     """One of `KINDS` of a task."""
     reference: str | None = None
-    role: str = "grader"  # pyright: ignore[reportIncompatibleVariableOverride]
+    role: str = "grader"
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class Call(Request[Json]):
 
     name: str
     args: tuple[Json, ...] = ()
-    role: str = "code"  # pyright: ignore[reportIncompatibleVariableOverride]
+    role: str = "code"
 
 
 REQUESTS: dict[str, type[Request[Any]]] = {
