@@ -55,6 +55,9 @@ class Unscored:
     """The scorer could not judge: a dead call, an answer that cannot be parsed. Ranks below any score."""
 
     reason: str
+    """One sentence for people."""
+    cause: str = "failed"
+    """A word for programs: `failed`, `budget`, `deadline`, `form` (an unparsable verdict), `abstained`."""
 
 
 @dataclass(frozen=True)
