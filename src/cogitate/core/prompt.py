@@ -62,6 +62,16 @@ def _part_body(part: Part) -> dict[str, Any]:
             return {"then": part.text, "ids": list(part.ids)} if part.ids else {"then": part.text}
 
 
+def _size(part: Part) -> int:
+    match part:
+        case Message():
+            return len(part.content.encode("utf-8", "surrogatepass"))
+        case Tokens():
+            return len(part.ids)
+        case _:
+            return len(part.text.encode("utf-8", "surrogatepass"))
+
+
 class Prompt:
     """An immutable prompt: chat messages, raw text or token ids, and an assistant prefill.
 
@@ -72,7 +82,7 @@ class Prompt:
     (True, False)
     """
 
-    __slots__ = ("depth", "digest", "parent", "part")
+    __slots__ = ("depth", "digest", "parent", "part", "size")
 
     parent: Final[Prompt | None]
     part: Final[Part]
@@ -80,11 +90,14 @@ class Prompt:
     """Sixteen bytes in hexadecimal; equal prompts have equal digests."""
     depth: Final[int]
     """Number of parts."""
+    size: Final[int]
+    """Bytes of text, or ids where there is no text: no tokeniser makes more tokens of it."""
 
     def __init__(self, parent: Prompt | None, part: Part) -> None:
         self.parent = parent
         self.part = part
         self.depth = 1 if parent is None else parent.depth + 1
+        self.size = _size(part) + (0 if parent is None else parent.size)
         above = b"" if parent is None else parent.digest.encode()
         text = json.dumps(_part_body(part), ensure_ascii=False, separators=(",", ":"))
         new = text.encode("utf-8", "surrogatepass")
@@ -174,19 +187,6 @@ class Prompt:
     def ids(self) -> tuple[int, ...]:
         """The raw ids before the begun turn; empty for chat and text."""
         return tuple(i for p in self.base.parts() if isinstance(p, Tokens) for i in p.ids)
-
-    def size(self) -> int:
-        """Bytes of text, or ids where there is no text: no tokeniser makes more tokens of it."""
-        total = 0
-        for part in self.parts():
-            match part:
-                case Message():
-                    total += len(part.content.encode("utf-8", "surrogatepass"))
-                case Tokens():
-                    total += len(part.ids)
-                case _:
-                    total += len(part.text.encode("utf-8", "surrogatepass"))
-        return total
 
     def body(self) -> dict[str, Any]:
         """What a journal stores: the parent's digest and the new part."""

@@ -1,0 +1,218 @@
+"""Accounts: two-phase money. Reserve the ceiling before dispatch, settle the actual after.
+
+Three kinds of amount stand on an account, for every unit its grant bounds: what is *spent*, what
+requests in flight *hold*, and what flows have *set aside*. A request that would fit if the holds
+settled at zero waits; it is refused when spent + set aside + its own ceiling exceed the grant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from cogitate.core.errors import OutOfBudget
+from cogitate.core.usage import UNITS, ZERO, Budget, Usage
+
+RESERVED = tuple(unit for unit in UNITS if unit != "seconds")
+"""Units that are reserved; seconds are a deadline."""
+
+
+@dataclass(eq=False)
+class Account:
+    """One grant. Mutable: it counts."""
+
+    name: str
+    parent: Account | None
+    limits: dict[str, float]
+    """The bounded units."""
+    reserved: bool = False
+    """Whether the grant is set aside on the accounts above."""
+    spent: dict[str, float] = field(default_factory=dict[str, float])
+    held: dict[str, float] = field(default_factory=dict[str, float])
+    aside: dict[str, float] = field(default_factory=dict[str, float])
+    reserve: dict[str, float] = field(default_factory=dict[str, float])
+    """For a reserved account: what the accounts above still set aside for it."""
+    closed: bool = False
+    plan: list[tuple[Account, str]] = field(default_factory=list["tuple[Account, str]"])
+    """The accounts and units that a request of this account must fit into."""
+    above: list[tuple[Account, str, Account]] = field(
+        default_factory=list["tuple[Account, str, Account]"]
+    )
+    """Accounts whose set-aside money a request of this account uses up, with the reserved account."""
+
+    def __post_init__(self) -> None:
+        for unit in self.limits:
+            self.spent[unit] = self.held[unit] = self.aside[unit] = 0.0
+        node: Account | None = self
+        covered: dict[str, Account] = {}
+        while node is not None:
+            for unit in node.limits:
+                if unit in covered:
+                    self.above.append((node, unit, covered[unit]))
+                else:
+                    self.plan.append((node, unit))
+            if node.reserved:
+                for unit in node.limits:
+                    covered[unit] = node
+            node = node.parent
+
+    def free(self, unit: str) -> float:
+        """What a new request may still reserve now."""
+        return self.limits[unit] - self.spent[unit] - self.aside[unit] - self.held[unit]
+
+    def ever(self, unit: str) -> float:
+        """What a new request may reserve once everything in flight has settled at zero."""
+        return self.limits[unit] - self.spent[unit] - self.aside[unit]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money reserved for one request."""
+
+    account: Account
+    amounts: tuple[float, ...]
+    """In the order of the account's plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A request must wait until something on this account settles."""
+
+    account: Account
+
+
+class Ledger:
+    """The accounts of one run, rooted in its grant.
+
+    >>> ledger = Ledger(Budget(tokens_out=100))
+    >>> hold = ledger.reserve("", Usage(tokens_out=60))
+    >>> ledger.left("")
+    Budget(tokens_out=40)
+    >>> ledger.settle(hold, "policy", Usage(tokens_out=10, calls=1))
+    >>> ledger.left(""), ledger.total.calls
+    (Budget(tokens_out=90), 1)
+    """
+
+    def __init__(self, grant: Budget) -> None:
+        self.grant = grant
+        self.root = Account("", None, _limits(grant))
+        self.accounts: dict[str, Account] = {"": self.root}
+        self.roles: dict[str, Usage] = {}
+        self.overdrawn = False
+        """Whether a server has used more than its ceiling allowed."""
+
+    @property
+    def total(self) -> Usage:
+        """What all roles have spent."""
+        return sum(self.roles.values(), ZERO)
+
+    # -------------------------------------------------------------- what the machine tells
+
+    def opened(self, account: str, parent: str, grant: Budget, reserved: bool) -> None:
+        """A flow opened an account: a cap, or a reservation that the accounts above set aside."""
+        above = self.accounts[parent]
+        made = Account(account, above, _limits(grant), reserved)
+        self.accounts[account] = made
+        if reserved:
+            for node, unit in above.plan:
+                if unit in made.limits:
+                    node.aside[unit] += made.limits[unit]
+            made.reserve = dict(made.limits)
+
+    def closed(self, account: str) -> None:
+        """An account ended; what it set aside and does not hold in flight flows back."""
+        made = self.accounts.pop(account, None)
+        if made is None or made.closed:
+            return
+        made.closed = True
+        for unit, left in made.reserve.items():
+            back = max(0.0, left - made.held[unit])
+            self._return(made, unit, back)
+
+    def charged(self, account: str, role: str, usage: Usage) -> None:
+        """Something that an earlier run paid."""
+        self._spend(self.accounts[account], role, usage)
+
+    # ---------------------------------------------------------------------- reservation
+
+    def verdict(self, account: str, ceiling: Usage) -> Wait | OutOfBudget | None:
+        """Whether a request with this ceiling fits: now (`None`), later (`Wait`), or never."""
+        wait: Wait | None = None
+        for node, unit in self.accounts[account].plan:
+            need = getattr(ceiling, unit)
+            if need is None:
+                return OutOfBudget(unit, math.nan, node.ever(unit), node.name)
+            if need > node.ever(unit) + 1e-9:
+                return OutOfBudget(unit, need, max(0.0, node.ever(unit)), node.name)
+            if need > node.free(unit) + 1e-9:
+                wait = Wait(node)
+        return wait
+
+    def reserve(self, account: str, ceiling: Usage) -> Hold:
+        """Hold the ceiling.
+
+        Raises:
+            OutOfBudget: when it does not fit now.
+        """
+        found = self.accounts[account]
+        for node, unit in found.plan:
+            need = getattr(ceiling, unit)
+            if need is None or need > node.free(unit) + 1e-9:
+                asked = math.nan if need is None else need
+                raise OutOfBudget(unit, asked, max(0.0, node.free(unit)), node.name)
+        amounts = tuple(float(getattr(ceiling, unit)) for _, unit in found.plan)
+        for (node, unit), amount in zip(found.plan, amounts, strict=True):
+            node.held[unit] += amount
+        return Hold(found, amounts)
+
+    def settle(self, hold: Hold, role: str, actual: Usage) -> None:
+        """Give a hold back and charge what was really used; charges survive failed parsing."""
+        for (node, unit), amount in zip(hold.account.plan, hold.amounts, strict=True):
+            node.held[unit] -= amount
+            if node.closed and node.reserve:
+                spent = getattr(actual, unit) or 0.0
+                self._return(node, unit, max(0.0, min(amount, node.reserve[unit]) - spent))
+        self._spend(hold.account, role, actual)
+
+    def left(self, account: str) -> Budget:
+        """What is left of every bounded unit, seconds excepted: the tightest of the accounts above."""
+        amounts: dict[str, float] = {}
+        for node, unit in self.accounts[account].plan:
+            amounts[unit] = min(amounts.get(unit, math.inf), max(0.0, node.free(unit)))
+        return Budget(**{u: int(a) if u in _WHOLE else a for u, a in amounts.items()})
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held and nothing is set aside."""
+        return all(
+            abs(a.held[u]) < 1e-6 and abs(a.aside[u]) < 1e-6 for a in self.accounts.values() for u in a.limits
+        )
+
+    def _spend(self, account: Account, role: str, usage: Usage) -> None:
+        self.roles[role] = self.roles.get(role, ZERO) + usage
+        for node, unit in account.plan:
+            node.spent[unit] += getattr(usage, unit) or 0.0
+            if node.spent[unit] > node.limits[unit] + 1e-9:
+                self.overdrawn = True
+        for node, unit, reserved in account.above:
+            amount = getattr(usage, unit) or 0.0
+            covered = min(amount, reserved.reserve.get(unit, 0.0))
+            node.spent[unit] += amount
+            node.aside[unit] -= covered
+        for reserved in {r.name: r for _, _, r in account.above}.values():
+            for unit in reserved.reserve:
+                reserved.reserve[unit] -= min(getattr(usage, unit) or 0.0, reserved.reserve[unit])
+
+    def _return(self, reserved: Account, unit: str, amount: float) -> None:
+        """Hand set-aside money back to the accounts above."""
+        reserved.reserve[unit] -= amount
+        for node, other in reserved.parent.plan if reserved.parent else ():
+            if other == unit:
+                node.aside[unit] -= amount
+
+
+_WHOLE = frozenset({"tokens_in", "tokens_out", "calls"})
+
+
+def _limits(grant: Budget) -> dict[str, float]:
+    return {unit: float(amount) for unit, amount in grant.bounds() if unit in RESERVED}

@@ -1,0 +1,181 @@
+"""The journal's format: what the world decided, in the order in which it was told.
+
+A record is a JSON object:
+
+| field | meaning |
+| --- | --- |
+| `kind` | `reply`, `denied`, `failed`, `remaining`, `late`, `note`, `cut`, `sealed` |
+| `at` | address of the request: path of its flow in the tree, `#`, a counter |
+| `ask` | the request's type, or the kind of the note |
+| `key` | digest of the request |
+| `value` | the encoded reply, refusal, failure or note |
+| `usage` | what it cost; absent where it cost nothing |
+| `role` | whose account paid |
+| `engine`, `seed`, `index`, `trimmed` | how it was served, where that differs from what was asked |
+
+The order of a stream's records is the order of arrival: a machine that is told the same things in
+the same order does the same things, so arrival order needs no records of its own. `late` records
+carry usage only: the reply came after its flow was cancelled. `cut` says that of the records so far
+only the first `keep` tells stand; the others are cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, Protocol
+
+from .codec import decode, encode
+from .errors import Failed, OutOfBudget
+from .flow import Remaining
+from .requests import Reply, Request
+from .usage import ZERO, Usage
+
+Record = dict[str, Any]
+
+TELLS = frozenset({"reply", "denied", "failed", "remaining"})
+"""The kinds that answer a waiting flow."""
+
+
+class Journal(Protocol):
+    """Where a machine reads what an earlier run was told and writes what this one is told."""
+
+    def recorded(self, stream: str) -> Sequence[Record]:
+        """The records of an earlier run that still stand, in order."""
+        ...
+
+    def sealed(self, stream: str) -> Record | None:
+        """The `sealed` record of a finished stream: its `value` and `roles` (usage by role)."""
+        ...
+
+    def append(self, stream: str, record: Record, request: Request[Any] | None = None) -> None:
+        """Add a record; the request's body is stored once a stream."""
+        ...
+
+    def seal(self, stream: str, value: Any) -> None:
+        """Mark a stream as finished with this encoded result."""
+        ...
+
+    def timing(self, stream: str, at: str, seconds: float, elapsed: float) -> None:
+        """Note how long a call took; kept apart, so that journals can be compared."""
+        ...
+
+    def flush(self) -> None:
+        """Make what was appended survive the death of the process."""
+        ...
+
+
+class Tape:
+    """A journal in memory.
+
+    >>> Tape().recorded("")
+    []
+    """
+
+    def __init__(self, records: Sequence[tuple[str, Record]] = ()) -> None:
+        """Start from `(stream, record)` pairs of an earlier run."""
+        self.records: list[tuple[str, Record]] = list(records)
+        self._earlier = len(self.records)
+
+    def recorded(self, stream: str) -> Sequence[Record]:
+        earlier = [r for s, r in self.records[: self._earlier] if s == stream]
+        return standing(earlier)
+
+    def sealed(self, stream: str) -> Record | None:
+        earlier = [r for s, r in self.records[: self._earlier] if s == stream]
+        return next((r for r in earlier if r["kind"] == "sealed"), None)
+
+    def append(self, stream: str, record: Record, request: Request[Any] | None = None) -> None:
+        self.records.append((stream, record))
+
+    def seal(self, stream: str, value: Any) -> None:
+        roles = usage_by_role(r for s, r in self.records if s == stream)
+        record = {"kind": "sealed", "value": value, "roles": {k: encode(u) for k, u in roles.items()}}
+        self.records.append((stream, record))
+
+    def timing(self, stream: str, at: str, seconds: float, elapsed: float) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+def usage_by_role(records: Any) -> dict[str, Usage]:
+    """The usage of records, summed by role."""
+    roles: dict[str, Usage] = {}
+    for record in records:
+        if "usage" in record:
+            role = record.get("role", "")
+            roles[role] = roles.get(role, ZERO) + usage_of(record)
+    return roles
+
+
+def standing(records: Sequence[Record]) -> list[Record]:
+    """The records that stand after every `cut`; superseded tells become `cached`, charged when used."""
+    out: list[Record] = []
+    for record in records:
+        if record["kind"] != "cut":
+            out.append(record)
+            continue
+        tells = 0
+        for i, old in enumerate(out):
+            if old["kind"] in TELLS:
+                tells += 1
+                if tells > record["keep"]:
+                    out[i] = {**old, "kind": "cached", "was": old["kind"]}
+    return out
+
+
+def tell_record(request: Request[Any], at: str, outcome: Reply[Any] | OutOfBudget | Failed) -> Record:
+    """The record of one answer."""
+    record: Record = {"kind": "reply", "at": at, "ask": type(request).__name__, "key": request.key()}
+    if isinstance(outcome, Reply):
+        if isinstance(request, Remaining):
+            record["kind"] = "remaining"
+        record["value"] = request.encode(outcome.value)
+        if outcome.usage is not ZERO:
+            record["usage"] = usage_body(outcome.usage)
+            record["role"] = request.role
+        for name in ("engine", "seed", "index", "trimmed"):
+            if (held := getattr(outcome, name)) not in (None, ""):
+                record[name] = held
+    elif isinstance(outcome, OutOfBudget):
+        record["kind"] = "denied"
+        record["value"] = [outcome.unit, outcome.asked, outcome.left, outcome.account]
+    else:
+        record["kind"] = "failed"
+        record["value"] = [outcome.reason, outcome.kind]
+        if outcome.usage is not None:
+            record["usage"] = usage_body(outcome.usage)
+            record["role"] = request.role
+    return record
+
+
+def outcome_of(record: Record, request: Request[Any]) -> Reply[Any] | OutOfBudget | Failed:
+    """The inverse of `tell_record`."""
+    kind = record.get("was", record["kind"])
+    if kind == "denied":
+        return OutOfBudget(*record["value"])
+    if kind == "failed":
+        return Failed(*record["value"], usage=usage_of(record) if "usage" in record else None)
+    return Reply(
+        request.decode(record["value"]),
+        usage_of(record) if "usage" in record else ZERO,
+        engine=record.get("engine", ""),
+        seed=record.get("seed"),
+        index=record.get("index"),
+        trimmed=record.get("trimmed"),
+    )
+
+
+_USAGE = tuple((f.name, f.default) for f in fields(Usage) if f.name != "seconds")
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """The units that are not zero; seconds are kept apart, so that journals can be compared."""
+    return {n: held for n, default in _USAGE if (held := getattr(usage, n)) is None or held != default}
+
+
+def usage_of(record: Record) -> Usage:
+    """The usage of a record."""
+    return decode(Usage, record["usage"])
