@@ -1,0 +1,341 @@
+"""One TOML file and the environment; every value remembers where it came from.
+
+This is the only place, with the apps, that reads the environment. Keys are never in the file: it
+names the environment variable that holds one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from cogitate.core.errors import InvalidInput
+from cogitate.core.usage import UNITS, Budget
+
+from .factory import nearest
+
+ROLES: Final = ("embedder", "judge", "policy", "refiner", "sketcher", "verifier")
+"""The roles a model can be given for; a missing one falls back to `policy`."""
+
+FILE_NAME: Final = "cogitate.toml"
+
+VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "COGITATE_CONFIG": "path of the configuration file",
+        "COGITATE_MODEL": "default model",
+        "COGITATE_STRATEGY": "default strategy",
+        "COGITATE_TOKENS": "default budget of output tokens",
+        "COGITATE_CALLS": "default budget of calls",
+        "COGITATE_SECONDS": "default budget of seconds",
+        "COGITATE_USD": "default budget of money",
+        "COGITATE_FLOPS": "default budget of FLOPs",
+    }
+)
+"""The environment variables that override the file."""
+
+_BUDGET_VARIABLES: Final = {
+    "COGITATE_TOKENS": "tokens_out",
+    "COGITATE_CALLS": "calls",
+    "COGITATE_SECONDS": "seconds",
+    "COGITATE_USD": "usd",
+    "COGITATE_FLOPS": "flops",
+}
+_SECRET = re.compile(r"(?i)(^|_)(api_?key|key|secret|password|bearer|credential)s?$")
+_SECRET_VALUE = re.compile(r"(?i)^(sk|pk|hf|gsk|xai|ghp|bearer)[-_ ][\w-]{12,}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that is in force, and why."""
+
+    value: Any
+    source: str
+    """`default`, `environment NAME`, or the file and table it stands in."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """United States dollars per million tokens."""
+
+    input: float
+    output: float
+    cached: float | None = None
+    """Input tokens found in the server's cache; the price of `input` where it is not given."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server under a name of its own."""
+
+    name: str
+    base_url: str
+    model: str
+    key_variable: str = ""
+    """Environment variable that holds its key; empty where it needs none."""
+    price: Price | None = None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is in force. Made by `load`; never changes afterwards."""
+
+    path: Path | None = None
+    """The file it was read from."""
+    settings: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
+    """Every value by its dotted name, such as `budget.tokens_out`."""
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    roles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    endpoints: Mapping[str, Endpoint] = field(default_factory=lambda: MappingProxyType({}))
+    prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
+    """By model name."""
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
+
+    @property
+    def model(self) -> str:
+        """The default model spec; empty where none is configured."""
+        return str(self._value("model", ""))
+
+    @property
+    def strategy(self) -> str:
+        """The default strategy spec; empty: chosen by the kind of answer."""
+        return str(self._value("strategy", ""))
+
+    @property
+    def budget(self) -> Budget:
+        """The default budget."""
+        return Budget(**{unit: self._value(f"budget.{unit}", None) for unit in UNITS})
+
+    def key(self, variable: str) -> str:
+        """The key that an environment variable holds; empty where it is not set."""
+        return self.environment.get(variable, "").strip()
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, value and source of everything in force, for `doctor --config`."""
+        rows = [(name, str(s.value), s.source) for name, s in sorted(self.settings.items())]
+        held = {e.key_variable for e in self.endpoints.values() if e.key_variable}
+        rows += [(f"key {v}", "set" if self.key(v) else "not set", f"environment {v}") for v in sorted(held)]
+        return rows
+
+    def _value(self, name: str, default: Any) -> Any:
+        setting = self.settings.get(name)
+        return default if setting is None else setting.value
+
+
+def find(environment: Mapping[str, str], directory: Path) -> tuple[Path | None, str]:
+    """The configuration file and why it is the one: `COGITATE_CONFIG`, the directory, the user's own."""
+    named = environment.get("COGITATE_CONFIG", "")
+    if named:
+        return Path(named).expanduser(), "environment COGITATE_CONFIG"
+    here = directory / FILE_NAME
+    if here.is_file():
+        return here, "working directory"
+    import platformdirs
+
+    own = Path(platformdirs.user_config_dir("cogitate", appauthor=False)) / FILE_NAME
+    return (own, "user's configuration directory") if own.is_file() else (None, "")
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Configuration:
+    """Read the file and the environment.
+
+    Args:
+        path: the file; by default the one `find` finds, and none is no error.
+        environment: by default that of the process.
+        directory: where to look first; by default the working directory.
+
+    Raises:
+        InvalidInput: for a missing or malformed file, an unknown name, or a key in the file.
+    """
+    env = dict(os.environ) if environment is None else dict(environment)
+    file = Path(path) if path is not None else find(env, directory or Path.cwd())[0]
+    reader = _Reader(file)
+    if file is not None:
+        reader.read(_toml(file))
+    reader.override(env)
+    return Configuration(
+        file,
+        MappingProxyType(reader.settings),
+        MappingProxyType(reader.aliases),
+        MappingProxyType(reader.roles),
+        MappingProxyType(reader.endpoints),
+        MappingProxyType(reader.prices),
+        MappingProxyType(env),
+    )
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no configuration file {file}; make it or unset COGITATE_CONFIG") from None
+    except OSError as error:
+        raise InvalidInput(f"the configuration file {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the configuration file {file} is not TOML: {error}") from None
+
+
+class _Reader:
+    """Collects values while the file is walked; mutable, and gone after `load`."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self.settings: dict[str, Setting] = {}
+        self.aliases: dict[str, str] = {}
+        self.roles: dict[str, str] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.prices: dict[str, Price] = {}
+
+    def read(self, raw: dict[str, Any]) -> None:
+        self.refuse_keys(raw, "")
+        tables: dict[str, Callable[[str, Any], None]] = {
+            "aliases": self.alias,
+            "roles": self.role,
+            "endpoints": self.endpoint,
+            "prices": self.price,
+            "budget": self.limit,
+        }
+        for name, value in raw.items():
+            if name in ("model", "strategy"):
+                self.keep(name, self.text(name, value))
+            elif name in tables:
+                for inner, held in self.table(name, value).items():
+                    tables[name](inner, held)
+            else:
+                raise self.error(f"has no setting {name!r}{nearest(name, ['model', 'strategy', *tables])}")
+
+    def override(self, environment: Mapping[str, str]) -> None:
+        for variable, name in (("COGITATE_MODEL", "model"), ("COGITATE_STRATEGY", "strategy")):
+            if environment.get(variable):
+                self.settings[name] = Setting(environment[variable], f"environment {variable}")
+        for variable, unit in _BUDGET_VARIABLES.items():
+            if environment.get(variable):
+                amount = _amount(environment[variable], unit, f"the environment variable {variable}")
+                self.settings[f"budget.{unit}"] = Setting(amount, f"environment {variable}")
+
+    def alias(self, name: str, value: Any) -> None:
+        self.aliases[name] = self.keep(f"aliases.{name}", self.text(f"aliases.{name}", value))
+
+    def role(self, name: str, value: Any) -> None:
+        if name not in ROLES:
+            raise self.error(f"has no role {name!r}{nearest(name, ROLES)}")
+        self.roles[name] = self.keep(f"roles.{name}", self.text(f"roles.{name}", value))
+
+    def limit(self, unit: str, value: Any) -> None:
+        if unit not in UNITS:
+            raise self.error(f"has no budget unit {unit!r}{nearest(unit, UNITS)}")
+        self.keep(f"budget.{unit}", _amount(value, unit, f"budget.{unit} in {self.file}"))
+
+    def price(self, model: str, value: Any) -> None:
+        self.prices[model] = self.priced(f"prices.{model}", value)
+        self.keep(f"prices.{model}", self.prices[model])
+
+    def endpoint(self, name: str, value: Any) -> None:
+        at = f"endpoints.{name}"
+        held = self.table(at, value)
+        known = ("base_url", "model", "key_variable", "price")
+        for inner in held:
+            if inner not in known:
+                raise self.error(f"has no setting {inner!r} in {at}{nearest(inner, known)}")
+        for needed in ("base_url", "model"):
+            if needed not in held:
+                raise self.error(f"lacks {needed} in {at}; an endpoint needs base_url and model")
+        url = self.text(f"{at}.base_url", held["base_url"])
+        check_url(url, f"{at}.base_url in {self.file}")
+        variable = self.text(f"{at}.key_variable", held.get("key_variable", ""), empty=True)
+        if variable and not _VARIABLE.fullmatch(variable):
+            raise self.error(
+                f"gives {at}.key_variable something that is no name of an environment variable, such as "
+                "MY_SERVER_KEY; put the key itself into that variable, not into the file"
+            )
+        price = self.priced(f"{at}.price", held["price"]) if "price" in held else None
+        self.endpoints[name] = Endpoint(name, url, self.text(f"{at}.model", held["model"]), variable, price)
+        for inner, setting in held.items():
+            self.keep(f"{at}.{inner}", price if inner == "price" else setting)
+
+    def priced(self, at: str, value: Any) -> Price:
+        held = self.table(at, value)
+        for inner in held:
+            if inner not in ("input", "output", "cached"):
+                raise self.error(f"has no setting {inner!r} in {at}{nearest(inner, ('input', 'output', 'cached'))}")
+        if "input" not in held or "output" not in held:
+            raise self.error(f"needs input and output in {at}, in dollars per million tokens")
+        amounts = {k: _amount(v, "usd", f"{at}.{k} in {self.file}", zero=True) for k, v in held.items()}
+        return Price(**amounts)
+
+    def refuse_keys(self, raw: Any, at: str) -> None:
+        if isinstance(raw, dict):
+            for name, value in cast(dict[str, Any], raw).items():
+                here = f"{at}.{name}" if at else name
+                if _SECRET.search(name) and not isinstance(value, dict):
+                    raise self.error(
+                        f"holds a key at {here}; take it out, put it into an environment variable and "
+                        "name that in key_variable"
+                    )
+                self.refuse_keys(value, here)
+        elif isinstance(raw, str) and _SECRET_VALUE.search(raw):
+            raise self.error(f"holds what looks like a key at {at}; put it into an environment variable")
+
+    def table(self, at: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.error(f"needs a table at {at}, such as [{at}]")
+        return cast(dict[str, Any], value)
+
+    def text(self, at: str, value: Any, *, empty: bool = False) -> str:
+        if not isinstance(value, str) or not (value or empty):
+            raise self.error(f"needs a string at {at}")
+        return value
+
+    def keep(self, name: str, value: Any) -> Any:
+        self.settings[name] = Setting(value, str(self.file))
+        return value
+
+    def error(self, what: str) -> InvalidInput:
+        return InvalidInput(f"the configuration file {self.file} {what}")
+
+
+def check_url(url: str, where: str) -> None:
+    """Refuse what is no web address, and an address that carries a password or a query.
+
+    Raises:
+        InvalidInput: without repeating the address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidInput(f"{where} is not a web address; write http://HOST:PORT/v1") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise InvalidInput(f"{where} is not a web address; write http://HOST:PORT/v1")
+    if parts.username or parts.password or parts.query:
+        raise InvalidInput(
+            f"{where} carries a password or a query; put the key into an environment variable and name "
+            "it in key_variable of the configuration"
+        )
+
+
+def _amount(value: Any, unit: str, where: str, *, zero: bool = False) -> float:
+    whole = unit in ("tokens_in", "tokens_out", "calls")
+    try:
+        amount = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        amount = math.nan
+    least = amount >= 0 if zero else amount > 0
+    if not math.isfinite(amount) or not least or (whole and amount != int(amount)):
+        wanted = "a whole number above 0" if whole else "a number of at least 0" if zero else "a number above 0"
+        raise InvalidInput(f"{where} is {value!r}; it must be {wanted}")
+    return int(amount) if whole else amount
