@@ -286,13 +286,21 @@ def test_chunks_join_to_the_text():
     assert chunks == {index: reply.value.text for index, reply in enumerate(replies)}
 
 
-def test_long_prompts_are_measured_once_a_part():
+def test_long_prompts_are_measured_once_a_part(monkeypatch):
+    from cogitate.engines import _writing
+
+    measured = []
+    plain = _writing.estimated_tokens
+    monkeypatch.setattr(
+        _writing, "estimated_tokens", lambda text: measured.append(1) or plain(text)
+    )
     engine = FakeEngine()
     prompt = Prompt.raw("x" * 2_000_000)
     for _ in range(300):
         prompt = prompt.then("one more step\n\n")
         ceiling = engine.ceiling(Generate(prompt, seed=0))
     assert ceiling.tokens_in == 500_000 + 300 * 4
+    assert len(measured) == 301
 
 
 # -------------------------------------------------------------------------------- Scripted

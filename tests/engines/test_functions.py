@@ -170,6 +170,23 @@ def test_a_late_function_fails_and_its_thread_is_replaced():
     assert ask(engine, Call("quick"))[0].value == 1
 
 
+def test_a_waiting_call_gets_the_place_of_a_late_one():
+    release = threading.Event()
+    engine = Functions({"stuck": release.wait, "quick": lambda: 1}, timeout_s=0.3, threads=1)
+
+    async def one_after_the_other():
+        late = asyncio.ensure_future(engine.serve([Call("stuck")]))
+        await asyncio.sleep(0.15)
+        return (await engine.serve([Call("quick")])), await late
+
+    try:
+        quick, late = asyncio.run(one_after_the_other())
+    finally:
+        release.set()
+    assert isinstance(late[0], Failed)
+    assert isinstance(quick[0], Reply)
+
+
 def test_late_threads_are_bounded_too():
     release = threading.Event()
     engine = Functions({"stuck": release.wait, "quick": lambda: 1}, timeout_s=0.01, threads=1)
