@@ -2,7 +2,21 @@
 
 from .batch import Run, run
 from .blobs import BlobStore
+from .concurrent import run_async
 from .journal_file import FileJournal
+from .lanes import Retry
+from .replaying import replay
 from .routing import Router
+from .stopping import Stop
 
-__all__ = ["BlobStore", "FileJournal", "Router", "Run", "run"]
+__all__ = [
+    "BlobStore",
+    "FileJournal",
+    "Retry",
+    "Router",
+    "Run",
+    "Stop",
+    "replay",
+    "run",
+    "run_async",
+]

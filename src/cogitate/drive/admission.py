@@ -10,6 +10,7 @@ from typing import Any
 from cogitate.budget import Account, Hold, Ledger, Wait
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import Remaining, SetAside
+from cogitate.core.journal import Record, outcome_of
 from cogitate.core.machine import Ask, Machine, Outcome
 from cogitate.core.protocols import Engine
 from cogitate.core.requests import Generate, Reply, Request
@@ -46,6 +47,15 @@ class Desk:
         """Why nothing more is served: `seconds` or `interrupted`; empty while the run goes on."""
         self.seconds_left: float | None = None
         """What `remaining` says of the deadline."""
+        self.cached: Usage = ZERO
+        """What was answered from recorded replies."""
+        self._cache: dict[str, Record] = {}
+
+    def remember(self, records: list[Record]) -> None:
+        """Answer these recorded requests from their records; a hit is charged at its recorded usage."""
+        for record in records:
+            if record.get("was", record["kind"]) == "reply":
+                self._cache.setdefault(record["key"], record)
 
     @property
     def waiting(self) -> bool:
@@ -107,12 +117,25 @@ class Desk:
         ceiling = engine.ceiling(request)
         if self.stopped and not _is_free(ceiling):
             return OutOfBudget(self.stopped, 0, 0)
+        if self._cache and request.key() in self._cache:
+            return self._recall(ask)
         verdict = self._ledger.verdict(ask.account, ceiling)
         if verdict is None:
             return Admitted(ask, request, engine, self._ledger.reserve(ask.account, ceiling), ceiling)
         if isinstance(verdict, OutOfBudget):
             return self._trim(ask, engine) or verdict
         return verdict
+
+    def _recall(self, ask: Ask) -> Outcome | Wait:
+        reply = outcome_of(self._cache[ask.request.key()], ask.request)
+        assert isinstance(reply, Reply)
+        verdict = self._ledger.verdict(ask.account, reply.usage)
+        if verdict is not None:
+            return verdict
+        hold = self._ledger.reserve(ask.account, reply.usage)
+        self._ledger.settle(hold, ask.request.role, reply.usage)
+        self.cached = self.cached + reply.usage
+        return reply
 
     def _set_aside(self, ask: Ask, request: SetAside) -> Outcome | Wait:
         if self.stopped:

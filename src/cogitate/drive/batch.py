@@ -38,6 +38,8 @@ class Run(Generic[T]):
     """The part of `usage` that was read from a cache: charged against the grant, paid for before."""
     overdrawn: bool = False
     """Whether a server used more than its ceiling allowed."""
+    problem: str = ""
+    """What went wrong with the journal; the answer stands, but it cannot be resumed from here."""
 
 
 def run(

@@ -1,0 +1,306 @@
+"""The asynchronous driver: serves each request as soon as it may, and tells as each completes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from cogitate.budget import Ledger
+from cogitate.core.errors import Failed, JournalError, OutOfBudget
+from cogitate.core.events import Chunk, Event
+from cogitate.core.flow import Flow
+from cogitate.core.journal import Journal
+from cogitate.core.machine import Machine
+from cogitate.core.protocols import Engine
+from cogitate.core.requests import Generate, Reply
+from cogitate.core.usage import ZERO, Budget
+
+from .admission import Admitted, Desk
+from .batch import Run
+from .lanes import Item, Lane, Retry
+from .routing import Router
+from .stopping import Stop
+
+T = TypeVar("T")
+
+
+async def run_async(
+    flow: Flow[T],
+    engine: Engine | Router,
+    *,
+    budget: Budget | None = None,
+    journal: Journal | None = None,
+    listen: Callable[[Event], None] | None = None,
+    stop: Stop | None = None,
+    retry: Retry | None = None,
+    keep_refusals: bool = True,
+    from_mismatch: bool = False,
+    elapsed_s: float = 0.0,
+    grace_s: float = 5.0,
+) -> Run[T]:
+    """Drive a flow inside an event loop.
+
+    With an ample grant the answer of an ordered search is the same as under `run`. When the grant or the
+    deadline binds, the run replays exactly from its journal. Cancelling this coroutine cancels all work
+    and leaves no task, permit or hold.
+
+    Args:
+        flow: the coroutine to drive.
+        engine: an engine, or a router over several; they are not closed here.
+        budget: the grant; `seconds` is a deadline counted from the start of the first run.
+        journal: replayed first, then written.
+        listen: hears every event.
+        stop: ends the run from outside.
+        retry: how transient failures are tried again.
+        keep_refusals: false when resuming under another grant: recorded refusals do not stand.
+        from_mismatch: where the code changed, keep what matches of the journal and use the rest as cache.
+        elapsed_s: what earlier runs of this journal used of the deadline.
+        grace_s: how long free local work, such as the final vote, may go on after the deadline.
+
+    Raises:
+        ReplayMismatch: when the journal belongs to other code.
+        Exception: what the flow raised.
+    """
+    driver: _Driver[T] = _Driver(
+        Router.of(engine), budget or Budget(), journal, listen, stop or Stop(), retry or Retry(), elapsed_s
+    )
+    return await driver.drive(flow, keep_refusals, from_mismatch, grace_s)
+
+
+class _Driver(Generic[T]):
+    def __init__(
+        self,
+        router: Router,
+        budget: Budget,
+        journal: Journal | None,
+        listen: Callable[[Event], None] | None,
+        stop: Stop,
+        retry: Retry,
+        elapsed_s: float,
+    ) -> None:
+        self._router, self._journal, self._listen = router, journal, listen
+        self._stop, self._retry = stop, retry
+        self._ledger = Ledger(budget)
+        self._start = time.monotonic() - elapsed_s
+        self._deadline = None if budget.seconds is None else self._start + budget.seconds
+        self._wake = asyncio.Event()
+        self._lanes: dict[int, Lane] = {}
+        self._items: dict[str, Item] = {}
+        self._arrived: deque[tuple[Item, Reply[Any] | Failed]] = deque()
+        self._problem = ""
+
+    async def drive(
+        self, flow: Flow[T], keep_refusals: bool, from_mismatch: bool, grace_s: float
+    ) -> Run[T]:
+        loop = asyncio.get_running_loop()
+        self._stop.attach(lambda: loop.call_soon_threadsafe(self._wake.set))
+        self._machine: Machine[T] = Machine(
+            flow,
+            self._journal,
+            books=self._ledger,
+            listen=self._listen,
+            keep_refusals=keep_refusals,
+            from_mismatch=from_mismatch,
+        )
+        self._desk = Desk(self._machine, self._router, self._ledger)
+        self._desk.remember(self._machine.leftovers)
+        try:
+            while not self._machine.done:
+                self._admit()
+                self._flush()
+                if self._machine.done:
+                    break
+                await self._wait(loop, grace_s)
+                self._deliver()
+            await self._end()
+            return Run(
+                self._machine.result,
+                self._ledger.total,
+                dict(self._ledger.roles),
+                stopped=self._desk.stopped,
+                seconds=time.monotonic() - self._start,
+                cached=self._desk.cached,
+                overdrawn=self._ledger.overdrawn,
+                problem=self._problem,
+            )
+        finally:
+            self._stop.attach(None)
+            self._machine.close()
+            await self._end()
+
+    # -------------------------------------------------------------------------- one round
+
+    def _admit(self) -> None:
+        """Move all that is asked to the desk, and what is admitted to its lane."""
+        machine, desk = self._machine, self._desk
+        again = True
+        while again and not machine.done:
+            again = False
+            for ask in machine.pending():
+                desk.add(machine.take(ask.at))
+            if self._deadline is not None:
+                desk.seconds_left = self._deadline - time.monotonic()
+            for verdict in desk.admit():
+                if isinstance(verdict, Admitted):
+                    self._send(verdict)
+                else:
+                    ask, outcome = verdict
+                    machine.tell(ask.at, outcome)
+                    again = True
+            self._drop_cancelled()
+
+    def _send(self, admitted: Admitted) -> None:
+        lane = self._lanes.get(id(admitted.engine))
+        if lane is None:
+            lane = Lane(admitted.engine, time.monotonic, self._retry, self._done, self._chunk)
+            self._lanes[id(admitted.engine)] = lane
+        item = Item(admitted)
+        self._items[admitted.ask.at] = item
+        lane.add(item)
+
+    def _done(self, item: Item, outcome: Reply[Any] | Failed) -> None:
+        self._arrived.append((item, outcome))
+        self._wake.set()
+
+    def _chunk(self, item: Item, text: str) -> None:
+        if self._listen is not None:
+            ask = item.admitted.ask
+            final = isinstance(ask.request, Generate) and ask.request.final
+            self._listen(Chunk(ask.stream, ask.at, text, final))
+
+    async def _wait(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
+        """Start what may start and sleep until something happens."""
+        self._check_stop(grace_s)
+        wakes = [when for lane in self._lanes.values() if (when := lane.pump()) is not None]
+        if self._deadline is not None and not self._desk.stopped:
+            wakes.append(self._deadline)
+        if self._desk.stopped:
+            wakes.append(self._stopped_at + grace_s)
+        if self._arrived:
+            self._wake.clear()
+            await asyncio.sleep(0)
+            return
+        timer = None
+        if wakes:
+            timer = loop.call_later(max(0.0, min(wakes) - time.monotonic()), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self._wake.clear()
+        self._check_stop(grace_s)
+
+    def _deliver(self) -> None:
+        while self._arrived:
+            item, outcome = self._arrived.popleft()
+            self._settle(item, outcome)
+            if self._machine.done:
+                break
+        self._drop_cancelled()
+
+    def _settle(self, item: Item, outcome: Reply[Any] | Failed) -> None:
+        admitted = item.admitted
+        at = admitted.ask.at
+        if self._items.get(at) is not item:
+            return
+        if self._is_delayed(item, outcome):
+            return
+        del self._items[at]
+        if admitted.trimmed is not None and isinstance(outcome, Reply):
+            outcome = replace(outcome, trimmed=admitted.trimmed)
+        self._ledger.settle(admitted.hold, admitted.request.role, outcome.usage or ZERO)
+        machine = self._machine
+        if self._journal is not None and isinstance(outcome, Reply):
+            elapsed = time.monotonic() - self._start
+            self._journal.timing(admitted.ask.stream, at, outcome.seconds, elapsed)
+        if not machine.wants(at):
+            machine.late(admitted.ask, outcome)
+        elif isinstance(outcome, Failed) and outcome.kind == "cancelled" and self._desk.stopped:
+            machine.late(admitted.ask, outcome)
+            machine.tell(at, OutOfBudget(self._desk.stopped, 0, 0))
+        else:
+            machine.tell(at, outcome)
+
+    def _is_delayed(self, item: Item, outcome: Reply[Any] | Failed) -> bool:
+        """Whether a failed attempt waits to be tried again."""
+        if isinstance(outcome, Reply) or item.task is not None or not outcome.transient:
+            return item.task is not None
+        lane = self._lanes[id(item.admitted.engine)]
+        return any(waiting is item for _, _, waiting in lane.delayed)
+
+    def _drop_cancelled(self) -> None:
+        cancelled, self._machine.cancelled = self._machine.cancelled, []
+        for at in cancelled:
+            item = self._items.get(at)
+            if item is None:
+                continue
+            lane = self._lanes[id(item.admitted.engine)]
+            lane.unwanted(item)
+            if item.task is None:
+                lane.forget(item)
+                self._settle(item, Failed("nobody waits for it", "cancelled", usage=item.spent))
+
+    # ------------------------------------------------------------------------------ endings
+
+    def _check_stop(self, grace_s: float) -> None:
+        now = time.monotonic()
+        reason = self._stop.reason
+        if not reason and self._deadline is not None and now >= self._deadline:
+            reason = "seconds"
+        if reason and not self._desk.stopped:
+            self._desk.stopped = reason
+            self._stopped_at = now
+            # An interruption is a person's decision, not the world's: it is not replayed.
+            self._machine.silent = self._machine.silent or reason != "seconds"
+            self._cut(free_too=False)
+        elif self._desk.stopped and now >= self._stopped_at + grace_s:
+            self._cut(free_too=True)
+
+    def _cut(self, free_too: bool) -> None:
+        """Cancel what runs and take back what waits; free local work may end."""
+        for lane in self._lanes.values():
+            lane.closing = True
+            kept: list[Item] = []
+            for item in lane.take_back():
+                if item.admitted.ceiling == ZERO and not free_too:
+                    kept.append(item)
+                else:
+                    self._done(item, Failed("the run was stopped", "cancelled", usage=item.spent))
+            for item in kept:
+                lane.add(item)
+            for task, batch in list(lane.running.items()):
+                if free_too or any(item.admitted.ceiling != ZERO for item in batch):
+                    task.cancel()
+
+    def _flush(self) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.flush()
+        except JournalError as error:
+            if not self._problem:
+                self._problem = str(error)
+                self._stop.request("journal")
+
+    async def _end(self) -> None:
+        """Cancel and settle whatever is left; safe to call twice."""
+        tasks: list[asyncio.Task[None]] = []
+        for lane in self._lanes.values():
+            lane.closing = True
+            for item in lane.take_back():
+                self._done(item, Failed("the run has ended", "cancelled", usage=item.spent))
+            for task in list(lane.running):
+                task.cancel()
+                tasks.append(task)
+        if tasks:
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # lets the tasks' done callbacks run
+        while self._arrived:
+            item, outcome = self._arrived.popleft()
+            self._settle(item, outcome)
+        self._flush()

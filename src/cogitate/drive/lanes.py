@@ -1,0 +1,266 @@
+"""One lane per engine: coalescing, concurrency, rates, retries, and cutting work that nobody wants."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random  # noqa: TID251  (jitter between retries; never seen by a flow)
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from cogitate.core.errors import Failed
+from cogitate.core.protocols import Engine
+from cogitate.core.requests import Reply
+from cogitate.core.usage import ZERO, Usage
+
+from .admission import Admitted
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How a transient failure is tried again: exponential backoff with jitter.
+
+    A server's own `Retry-After` counts where it is longer.
+    """
+
+    attempts: int = 5
+    """Calls of one request in all."""
+    first_s: float = 0.5
+    factor: float = 2.0
+    most_s: float = 60.0
+    jitter: float = 0.25
+    """Share of the pause that is random, so that clients do not return together."""
+
+    def pause(self, attempt: int, advised_s: float | None) -> float:
+        """Seconds to wait after this many failed attempts."""
+        backoff = min(self.most_s, self.first_s * self.factor ** (attempt - 1))
+        backoff *= 1 + self.jitter * (2 * random.random() - 1)
+        return max(backoff, advised_s or 0.0)
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """One admitted request on its way. Mutable: it counts attempts."""
+
+    admitted: Admitted
+    attempt: int = 0
+    added: float = 0.0
+    pieces: int = 0
+    """Chunks that arrived, for the estimate when the call is cut."""
+    spent: Usage = ZERO
+    """What failed attempts cost."""
+    wanted: bool = True
+    task: asyncio.Task[None] | None = None
+
+
+Done = Callable[[Item, Reply[Any] | Failed], None]
+
+
+@dataclass(eq=False)
+class Lane:
+    """What waits for one engine and what it serves. Mutable: a queue."""
+
+    engine: Engine
+    clock: Callable[[], float]
+    retry: Retry
+    done: Done
+    chunk: Callable[[Item, str], None]
+    queue: dict[str, deque[Item]] = field(default_factory=dict[str, "deque[Item]"])
+    delayed: list[tuple[float, int, Item]] = field(default_factory=list["tuple[float, int, Item]"])
+    running: dict[asyncio.Task[None], list[Item]] = field(
+        default_factory=dict["asyncio.Task[None]", "list[Item]"]
+    )
+    starts: deque[tuple[float, int, float]] = field(
+        default_factory=deque["tuple[float, int, float]"]
+    )
+    """When requests were sent in the last minute, how many, and their tokens."""
+    rate: float = 0.0
+    """Observed tokens a second of one request."""
+    ticket: Any = field(default_factory=count)
+    closing: bool = False
+
+    def add(self, item: Item) -> None:
+        """Queue an item."""
+        item.added = self.clock()
+        self._queue(item)
+
+    def _queue(self, item: Item) -> None:
+        limits = self.engine.limits
+        if limits.mixed:
+            key = ""
+        elif limits.max_batch > 1:
+            key = item.admitted.request.sibling_key()
+        else:
+            key = str(next(self.ticket))
+        self.queue.setdefault(key, deque()).append(item)
+
+    def pump(self) -> float | None:
+        """Start what may start; returns when to look again, if nothing else wakes the driver."""
+        now = self.clock()
+        while self.delayed and self.delayed[0][0] <= now:
+            self._queue(heapq.heappop(self.delayed)[2])
+        wake = self.delayed[0][0] if self.delayed else None
+        limits = self.engine.limits
+        for key in list(self.queue):
+            while (waiting := self.queue.get(key)) and len(self.running) < limits.concurrency:
+                ready = self._ready(waiting, now)
+                if ready is not None:
+                    wake = ready if wake is None else min(wake, ready)
+                    break
+                batch: list[Item] = []
+                while waiting and len(batch) < max(1, limits.max_batch):
+                    batch.append(waiting.popleft())
+                if not waiting:
+                    del self.queue[key]
+                self._start(batch, now)
+            if len(self.running) >= limits.concurrency:
+                break
+        return wake
+
+    def _ready(self, waiting: deque[Item], now: float) -> float | None:
+        """`None` when a batch may start now, else when to look again."""
+        limits = self.engine.limits
+        if limits.linger_s and self.running and len(waiting) < limits.max_batch:
+            full = waiting[0].added + limits.linger_s
+            if full > now:
+                return full
+        if limits.requests_per_minute is None and limits.tokens_per_minute is None:
+            return None
+        while self.starts and self.starts[0][0] <= now - MINUTE:
+            self.starts.popleft()
+        size = min(len(waiting), max(1, limits.max_batch))
+        sent = sum(n for _, n, _ in self.starts)
+        tokens = sum(t for _, _, t in self.starts)
+        wants = sum(_tokens(item) for item in list(waiting)[:size])
+        most_sent, most_tokens = limits.requests_per_minute, limits.tokens_per_minute
+        full = (most_sent is not None and sent + size > most_sent) or (
+            most_tokens is not None and tokens + wants > most_tokens
+        )
+        return self.starts[0][0] + MINUTE if full and self.starts else None
+
+    def _start(self, batch: list[Item], now: float) -> None:
+        limits = self.engine.limits
+        if limits.requests_per_minute is not None or limits.tokens_per_minute is not None:
+            self.starts.append((now, len(batch), sum(_tokens(item) for item in batch)))
+        task = asyncio.ensure_future(self._serve(batch))
+        self.running[task] = batch
+        for item in batch:
+            item.task = task
+            item.attempt += 1
+        # Freed here and not inside the coroutine: a task cancelled before its first step never runs it.
+        task.add_done_callback(self._free)
+
+    def _free(self, task: asyncio.Task[None]) -> None:
+        batch = self.running.pop(task)
+        if task.cancelled():
+            self._cut(batch, 0.0)
+
+    async def _serve(self, batch: list[Item]) -> None:
+        start = self.clock()
+
+        def emit(index: int, text: str) -> None:
+            batch[index].pieces += 1
+            self.chunk(batch[index], text)
+
+        outcomes: Sequence[Reply[Any] | Failed]
+        try:
+            outcomes = await self.engine.serve([i.admitted.request for i in batch], emit)
+            if len(outcomes) != len(batch):
+                reason = f"an engine answered {len(outcomes)} of {len(batch)} requests"
+                outcomes = [Failed(reason, "crashed")] * len(batch)
+        except asyncio.CancelledError:
+            self._cut(batch, self.clock() - start)
+            return
+        except Failed as failure:
+            outcomes = [failure] * len(batch)
+        except Exception as error:
+            outcomes = [Failed(f"an engine raised {type(error).__name__}: {error}", "crashed")] * len(batch)
+        seconds = self.clock() - start
+        for item, outcome in zip(batch, outcomes, strict=True):
+            self._arrived(item, outcome, seconds)
+
+    def _arrived(self, item: Item, outcome: Reply[Any] | Failed, seconds: float) -> None:
+        item.task = None
+        if isinstance(outcome, Reply):
+            if outcome.usage.tokens_out and seconds > 0:
+                rate = outcome.usage.tokens_out / seconds
+                self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
+            usage = outcome.usage if item.spent is ZERO else outcome.usage + item.spent
+            self.done(item, replace(outcome, usage=usage, seconds=seconds))
+            return
+        if outcome.usage is not None:
+            item.spent = item.spent + outcome.usage
+        if outcome.transient and item.wanted and item.attempt < self.retry.attempts and not self.closing:
+            when = self.clock() + self.retry.pause(item.attempt, outcome.retry_after_s)
+            item.pieces = 0
+            heapq.heappush(self.delayed, (when, next(self.ticket), item))
+            self.done(item, outcome)  # the driver sees that it is delayed, and looks for the next wake
+            return
+        if item.spent is not ZERO:
+            outcome.usage = item.spent
+        self.done(item, outcome)
+
+    def _cut(self, batch: list[Item], seconds: float) -> None:
+        """Calls that were cancelled: charge an estimate, never more than was reserved."""
+        for item in batch:
+            item.task = None
+            usage = item.spent + self._estimate(item, seconds)
+            self.done(item, Failed("the call was cut", "cancelled", usage=usage))
+
+    def _estimate(self, item: Item, seconds: float) -> Usage:
+        ceiling = item.admitted.ceiling
+        if item.attempt == 0 or ceiling == ZERO:
+            return ZERO
+        if item.pieces:
+            tokens = min(ceiling.tokens_out, item.pieces + 1)
+        elif self.rate:
+            tokens = min(ceiling.tokens_out, int(self.rate * seconds) + 1)
+        else:
+            tokens = ceiling.tokens_out
+        share = tokens / ceiling.tokens_out if ceiling.tokens_out else 1.0
+        return replace(
+            ceiling,
+            tokens_in=(ceiling.tokens_in + 3) // 4,
+            tokens_out=tokens,
+            tokens_reasoning=0,
+            usd=None if ceiling.usd is None else ceiling.usd * share,
+            flops=None if ceiling.flops is None else ceiling.flops * share,
+            bytes_moved=None if ceiling.bytes_moved is None else ceiling.bytes_moved * share,
+            estimated=True,
+        )
+
+    def unwanted(self, item: Item) -> None:
+        """Nobody waits for this any more; a call is cut once nobody waits for any of its siblings."""
+        item.wanted = False
+        task = item.task
+        if task is not None and not any(i.wanted for i in self.running.get(task, ())):
+            task.cancel()
+
+    def forget(self, item: Item) -> None:
+        """Remove an item that was not sent."""
+        for key, waiting in list(self.queue.items()):
+            if item in waiting:
+                waiting.remove(item)
+                if not waiting:
+                    del self.queue[key]
+                return
+        self.delayed = [entry for entry in self.delayed if entry[2] is not item]
+        heapq.heapify(self.delayed)
+
+    def take_back(self) -> list[Item]:
+        """What was queued and not sent."""
+        found = [item for waiting in self.queue.values() for item in waiting]
+        found += [item for _, _, item in self.delayed]
+        self.queue.clear()
+        self.delayed.clear()
+        return found
+
+
+def _tokens(item: Item) -> float:
+    ceiling = item.admitted.ceiling
+    return ceiling.tokens_out + ceiling.tokens_in / 4  # four bytes a token, about
