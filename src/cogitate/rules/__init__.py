@@ -1,0 +1,62 @@
+"""Pure decisions on plain values: votes, stopping, selection, statistics, canonical answers."""
+
+from __future__ import annotations
+
+from .aggregate import AGGREGATES, WITHOUT_STEPS, Aggregate, Normalise, aggregate, normalised
+from .selection import order, sample_k, softmax, top_k, top_k_spread
+from .statistics import (
+    Interval,
+    McNemar,
+    bootstrap,
+    mcnemar,
+    paired_bootstrap,
+    pass_at_k,
+    quantile,
+    wilson,
+)
+from .stopping import further_votes, is_decided, posterior_lead
+from .subsampling import (
+    Expected,
+    expected,
+    expected_best_of,
+    expected_majority,
+    expected_vote,
+)
+from .votes import ClassVotes, Tally, Tie, best_of, in_canonical_order, majority, weighted
+
+__all__ = [
+    "AGGREGATES",
+    "WITHOUT_STEPS",
+    "Aggregate",
+    "ClassVotes",
+    "Expected",
+    "Interval",
+    "McNemar",
+    "Normalise",
+    "Tally",
+    "Tie",
+    "aggregate",
+    "best_of",
+    "bootstrap",
+    "expected",
+    "expected_best_of",
+    "expected_majority",
+    "expected_vote",
+    "further_votes",
+    "in_canonical_order",
+    "is_decided",
+    "majority",
+    "mcnemar",
+    "normalised",
+    "order",
+    "paired_bootstrap",
+    "pass_at_k",
+    "posterior_lead",
+    "quantile",
+    "sample_k",
+    "softmax",
+    "top_k",
+    "top_k_spread",
+    "weighted",
+    "wilson",
+]
