@@ -156,7 +156,7 @@ class _Driver(Generic[T]):
     def _send(self, admitted: Admitted) -> None:
         lane = self._lanes.get(id(admitted.engine))
         if lane is None:
-            lane = Lane(admitted.engine, time.monotonic, self._retry, self._done, self._chunk)
+            lane = Lane(admitted.engine, time.monotonic, self._retry, self._done, self._chunk, self._wake.set)
             self._lanes[id(admitted.engine)] = lane
         item = Item(admitted)
         self._items[admitted.ask.at] = item
@@ -208,8 +208,6 @@ class _Driver(Generic[T]):
         at = admitted.ask.at
         if self._items.get(at) is not item:
             return
-        if self._is_delayed(item, outcome):
-            return
         del self._items[at]
         if admitted.trimmed is not None and isinstance(outcome, Reply):
             outcome = replace(outcome, trimmed=admitted.trimmed)
@@ -226,13 +224,6 @@ class _Driver(Generic[T]):
         else:
             machine.tell(at, outcome)
 
-    def _is_delayed(self, item: Item, outcome: Reply[Any] | Failed) -> bool:
-        """Whether a failed attempt waits to be tried again."""
-        if isinstance(outcome, Reply) or item.task is not None or not outcome.transient:
-            return item.task is not None
-        lane = self._lanes[id(item.admitted.engine)]
-        return any(waiting is item for _, _, waiting in lane.delayed)
-
     def _drop_cancelled(self) -> None:
         cancelled, self._machine.cancelled = self._machine.cancelled, []
         for at in cancelled:
@@ -241,7 +232,7 @@ class _Driver(Generic[T]):
                 continue
             lane = self._lanes[id(item.admitted.engine)]
             lane.unwanted(item)
-            if item.task is None:
+            if item.place in ("queued", "delayed"):
                 lane.forget(item)
                 self._settle(item, Failed("nobody waits for it", "cancelled", usage=item.spent))
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from cogitate.core.errors import Failed
 from cogitate.core.protocols import Engine
@@ -55,6 +55,7 @@ class Item:
     spent: Usage = ZERO
     """What failed attempts cost."""
     wanted: bool = True
+    place: Literal["queued", "running", "delayed", "arrived"] = "queued"
     task: asyncio.Task[None] | None = None
 
 
@@ -70,6 +71,8 @@ class Lane:
     retry: Retry
     done: Done
     chunk: Callable[[Item, str], None]
+    wake: Callable[[], None]
+    """Called when there is something to start later."""
     queue: dict[str, deque[Item]] = field(default_factory=dict[str, "deque[Item]"])
     delayed: list[tuple[float, int, Item]] = field(default_factory=list["tuple[float, int, Item]"])
     running: dict[asyncio.Task[None], list[Item]] = field(
@@ -103,7 +106,9 @@ class Lane:
         """Start what may start; returns when to look again, if nothing else wakes the driver."""
         now = self.clock()
         while self.delayed and self.delayed[0][0] <= now:
-            self._queue(heapq.heappop(self.delayed)[2])
+            item = heapq.heappop(self.delayed)[2]
+            item.place = "queued"
+            self._queue(item)
         wake = self.delayed[0][0] if self.delayed else None
         limits = self.engine.limits
         for key in list(self.queue):
@@ -150,7 +155,7 @@ class Lane:
         task = asyncio.ensure_future(self._serve(batch))
         self.running[task] = batch
         for item in batch:
-            item.task = task
+            item.task, item.place = task, "running"
             item.attempt += 1
         # Freed here and not inside the coroutine: a task cancelled before its first step never runs it.
         task.add_done_callback(self._free)
@@ -185,7 +190,7 @@ class Lane:
             self._arrived(item, outcome, seconds)
 
     def _arrived(self, item: Item, outcome: Reply[Any] | Failed, seconds: float) -> None:
-        item.task = None
+        item.task, item.place = None, "arrived"
         if isinstance(outcome, Reply):
             if outcome.usage.tokens_out and seconds > 0:
                 rate = outcome.usage.tokens_out / seconds
@@ -197,9 +202,9 @@ class Lane:
             item.spent = item.spent + outcome.usage
         if outcome.transient and item.wanted and item.attempt < self.retry.attempts and not self.closing:
             when = self.clock() + self.retry.pause(item.attempt, outcome.retry_after_s)
-            item.pieces = 0
+            item.pieces, item.place = 0, "delayed"
             heapq.heappush(self.delayed, (when, next(self.ticket), item))
-            self.done(item, outcome)  # the driver sees that it is delayed, and looks for the next wake
+            self.wake()
             return
         if item.spent is not ZERO:
             outcome.usage = item.spent
@@ -208,7 +213,7 @@ class Lane:
     def _cut(self, batch: list[Item], seconds: float) -> None:
         """Calls that were cancelled: charge an estimate, never more than was reserved."""
         for item in batch:
-            item.task = None
+            item.task, item.place = None, "arrived"
             usage = item.spent + self._estimate(item, seconds)
             self.done(item, Failed("the call was cut", "cancelled", usage=usage))
 
