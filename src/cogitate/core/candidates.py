@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+from .errors import Failed, OutOfBudget
 from .requests import Completion
 from .task import EMPTY
+from .usage import UNITS
 
 S = TypeVar("S")
 
@@ -58,6 +60,24 @@ class Unscored:
     """One sentence for people."""
     cause: str = "failed"
     """A word for programs: `failed`, `budget`, `deadline`, `form` (an unparsable verdict), `abstained`."""
+
+    @classmethod
+    def because(cls, error: OutOfBudget | Failed) -> Unscored:
+        """What a refused or failed request leaves behind."""
+        return cls(str(error), cause_of(error))
+
+
+def cause_of(error: OutOfBudget | Failed) -> str:
+    """`failed`, `budget`, `deadline`, or the reason for which a run was stopped.
+
+    >>> cause_of(OutOfBudget("tokens_out", 5, 4)), cause_of(OutOfBudget("seconds"))
+    ('budget', 'deadline')
+    """
+    if isinstance(error, Failed):
+        return "failed"
+    if error.unit == "seconds":
+        return "deadline"
+    return "budget" if not error.unit or error.unit in UNITS else error.unit
 
 
 @dataclass(frozen=True)
