@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from cogitate.core.prompt import Continuation, Prompt, Text, Tokens
-from cogitate.core.requests import Completion, Finish, Generate, TokenInfo
+from cogitate.core.requests import Completion, Finish, Generate, Request, TokenInfo
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Message
 
@@ -76,6 +78,11 @@ def estimated_tokens(text: str) -> int:
     return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
 
 
+def wait_s(latency_s: float, request: Request[Any], seed: int = 0) -> float:
+    """How long a pretended engine takes: log-normal around `latency_s`, the same at every call."""
+    return latency_s * math.exp(min(3.0, Seed(seed, ("wait", request.key())).rng().gauss(0, 1)))
+
+
 def cut(request: Generate, text: str, finish: Finish = "eos") -> Completion:
     """The text as this request allows it: ended at a stop string, a predicate or the cap.
 
@@ -135,13 +142,11 @@ def _completion(
 
 def _alternatives(piece: str, draw: float, count: int) -> tuple[float, tuple[TokenInfo, ...]]:
     """The log-probability of a piece and its `count` likeliest rivals, whose chances sum below 1."""
-    from math import log
-
     chance = 0.25 + 0.74 * draw
-    likely = [TokenInfo(piece, log(chance))]
+    likely = [TokenInfo(piece, math.log(chance))]
     rest = 1.0 - chance
     for number in range(1, count):
         rest /= 2
-        likely.append(TokenInfo(f"{piece}~{number}", log(rest)))
+        likely.append(TokenInfo(f"{piece}~{number}", math.log(rest)))
     likely.sort(key=lambda info: -info.logprob)
-    return log(chance), tuple(likely)
+    return math.log(chance), tuple(likely)

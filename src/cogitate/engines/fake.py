@@ -28,10 +28,10 @@ from cogitate.core.requests import (
     ScoreSteps,
 )
 from cogitate.core.seeds import Seed
-from cogitate.core.usage import Usage
+from cogitate.core.usage import ZERO, Usage
 
 from ._schemas import instance
-from ._writing import PromptSizes, cut, estimated_tokens, pieces
+from ._writing import PromptSizes, cut, estimated_tokens, pieces, wait_s
 
 Texts = Literal["plain", "malformed", "empty", "truncated", "mixed"]
 Fail = float | Callable[[Request[Any]], bool]
@@ -80,6 +80,7 @@ class FakeEngine:
         fail_at: int | None = None,
         transient: bool = False,
         latency_s: float = 0.0,
+        latency_seed: int = 0,
         limits: Limits | None = None,
         rates: Rates | None = None,
         dimensions: int = 16,
@@ -96,6 +97,7 @@ class FakeEngine:
             transient: whether those failures invite a retry.
             latency_s: median of heavy-tailed waits that depend on the request; at 0 `serve` never
                 waits and needs no event loop.
+            latency_seed: another seed gives other waits, so another order of arrival.
             limits: concurrency and batches; by default generous and mixed.
             rates: FLOPs, bytes and money of a token, prompt and output alike.
             dimensions: length of the vectors of `Embed`.
@@ -107,6 +109,7 @@ class FakeEngine:
             raise InvalidInput("latency_s must be at least 0 and dimensions at least 1")
         self._answers, self._texts, self._fail, self._fail_at = answers, texts, fail, fail_at
         self._transient, self._latency_s = transient, latency_s
+        self._latency_seed = latency_seed
         self._limits = limits or Limits(concurrency=256, max_batch=256, mixed=True)
         self._rates, self._dimensions, self._record = rates or Rates(), dimensions, record
         self._sizes = PromptSizes()
@@ -129,7 +132,9 @@ class FakeEngine:
         return f"fake:{self._texts}:{','.join(self._answers)}:{self._dimensions}"
 
     def ceiling(self, request: Request[Any]) -> Usage:
-        """The most that serving this can cost."""
+        """The most that serving this can cost; grading is free."""
+        if isinstance(request, Grade):
+            return ZERO
         out = request.max_tokens if isinstance(request, Generate) else 0
         return self._usage(self._tokens_in(request), out)
 
@@ -154,10 +159,8 @@ class FakeEngine:
         """Nothing is held."""
 
     def wait_s(self, request: Request[Any]) -> float:
-        """How long this request takes: log-normal around `latency_s`, the same at every call."""
-        return self._latency_s * math.exp(
-            min(3.0, Seed(0, ("wait", request.key())).rng().gauss(0, 1))
-        )
+        """How long this request takes; the same at every call."""
+        return wait_s(self._latency_s, request, self._latency_seed)
 
     def write(self, request: Generate) -> Completion:
         """What `Generate` is answered with."""
@@ -182,7 +185,7 @@ class FakeEngine:
             self.served.append(request.key())
         if turn == self._fail_at or self._fails(request):
             reason = f"the fake engine was told to fail this {kind}"
-            usage = self._usage(self._tokens_in(request), 0)
+            usage = ZERO if isinstance(request, Grade) else self._usage(self._tokens_in(request), 0)
             return Failed(reason, "crashed", transient=self._transient, usage=usage)
         try:
             value = self._answer(request)
@@ -193,7 +196,8 @@ class FakeEngine:
             out = value.tokens
             for piece in pieces(value.text):
                 emit(index, piece)
-        return Reply(value, self._usage(self._tokens_in(request), out), engine=self.fingerprint)
+        usage = ZERO if isinstance(request, Grade) else self._usage(self._tokens_in(request), out)
+        return Reply(value, usage, engine=self.fingerprint)
 
     def _fails(self, request: Request[Any]) -> bool:
         if callable(self._fail):

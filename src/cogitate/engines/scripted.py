@@ -111,8 +111,8 @@ class Scripted:
         if isinstance(request, Generate) and isinstance(line, str):
             line = cut(request, line)
         tokens_out = line.tokens if isinstance(line, Completion) else 0
-        tokens_in = self._otherwise.ceiling(request).tokens_in
-        usage = Usage(tokens_in=tokens_in, tokens_out=tokens_out, calls=1)
+        most = self._otherwise.ceiling(request)
+        usage = Usage(tokens_in=most.tokens_in, tokens_out=tokens_out, calls=most.calls)
         return Reply(line, usage, engine=self.fingerprint)
 
     def _script(self, request: Request[Any]) -> str | None:
