@@ -1,0 +1,27 @@
+"""Stepwise generative processes: what a search can start, step, branch, and render."""
+
+from __future__ import annotations
+
+from .answer import Answer, Draft
+from .asking import instruction_for, prompt_files, prompt_of, split_steps
+from .presets import DEFAULT_SAMPLING, PRESETS, WORD_PROBLEM_STEPS, WORD_PROBLEMS, Preset
+from .reasoning import Boundaries, Chain, Reasoning
+from .states import restore
+
+__all__ = [
+    "DEFAULT_SAMPLING",
+    "PRESETS",
+    "WORD_PROBLEMS",
+    "WORD_PROBLEM_STEPS",
+    "Answer",
+    "Boundaries",
+    "Chain",
+    "Draft",
+    "Preset",
+    "Reasoning",
+    "instruction_for",
+    "prompt_files",
+    "prompt_of",
+    "restore",
+    "split_steps",
+]

@@ -1,0 +1,163 @@
+"""One shot: the whole answer in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cogitate.core.candidates import Artifact, Critique
+from cogitate.core.errors import InvalidInput
+from cogitate.core.prompt import Prompt
+from cogitate.core.requests import (
+    DEFAULT_MAX_TOKENS,
+    Completion,
+    Constraint,
+    Generate,
+    JsonSchema,
+    Sampling,
+)
+from cogitate.core.seeds import Seed
+from cogitate.core.task import Message, Task
+from cogitate.core.until import Until
+from cogitate.rules.extraction import extract
+
+from ._files import fill
+from .asking import prompt_of, split_steps
+from .presets import DEFAULT_SAMPLING, Examples
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The state of `Answer`: asked, and then answered."""
+
+    question: Prompt
+    """The task as it was first asked."""
+    prompt: Prompt
+    """What the completion continues: the question, or the question with earlier attempts."""
+    kind: str
+    options: tuple[str, ...] = ()
+    schema: str = ""
+    completion: Completion | None = None
+    attempt: int = 0
+    """How often it was revised."""
+
+    @property
+    def text(self) -> str:
+        """What was written so far, a begun turn of the task's included."""
+        return self.prompt.prefill + (self.completion.text if self.completion else "")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answers in one shot; can revise an answer and combine several.
+
+    >>> flow = Answer().step(Draft(Prompt.raw("2 + 2?"), Prompt.raw("2 + 2?"), "number"), Seed(0))
+    >>> request = flow.send(None)
+    >>> request.max_tokens, request.least_tokens, request.role
+    (1024, 256, 'policy')
+    >>> flow.close()
+    """
+
+    sampling: Sampling = DEFAULT_SAMPLING
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    instruction: str | None = None
+    """Takes the place of the prompt file of the task's kind; empty for none."""
+    examples: Examples = ()
+    """Worked examples, shown as turns before the question."""
+    logprobs: int = -1
+    """-1 none, 0 of the chosen tokens, k > 0 of the k likeliest too; for scorers that read them."""
+    constrained: bool = False
+    """Need: enforce the schema of a `json` task while decoding."""
+    until: tuple[Until, ...] = ()
+    separators: tuple[str, ...] = ("\n\n",)
+    """Where the text is split into steps for scorers of steps."""
+    final: bool = False
+    """The text is the answer and may be streamed."""
+    role: str = "policy"
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise InvalidInput(f"max_tokens={self.max_tokens} was asked for; it must be at least 1")
+
+    async def start(self, task: Task, seed: Seed) -> Draft:
+        """Word the question."""
+        question = prompt_of(task, "answer", self.instruction, self.examples)
+        schema = task.schema if task.kind == "json" else ""
+        return Draft(question, question, task.kind, task.options, schema)
+
+    async def step(self, state: Draft, seed: Seed) -> Draft:
+        """Answer it; an answered draft stays as it is."""
+        if state.completion is not None:
+            return state
+        return replace(state, completion=await self._ask(state.prompt, state.schema, seed))
+
+    def done(self, state: Draft) -> bool:
+        """Whether it is answered."""
+        return state.completion is not None
+
+    async def render(self, state: Draft) -> Artifact:
+        """The text and the answer in it; a text that was cut has none."""
+        text, completion = state.text, state.completion
+        complete = completion is not None and completion.finish != "limit"
+        return Artifact(
+            text=text,
+            answer=extract(text, state.kind, complete=complete, options=state.options),
+            kind=state.kind,
+            complete=complete,
+            steps=split_steps(text, self.separators),
+            completions=() if completion is None else (completion,),
+        )
+
+    async def preview(self, state: Draft) -> Artifact:
+        """What `render` shows: there is nothing between asked and answered."""
+        return await self.render(state)
+
+    async def revise(self, state: Draft, critique: Critique, seed: Seed) -> Draft:
+        """Answer again, told what is wrong."""
+        if critique.first_error is None:
+            told = fill("revise", critique=critique.text)
+        else:
+            told = fill("revise_step", critique=critique.text, step=str(critique.first_error + 1))
+        return await self._again(state, told, seed)
+
+    async def mutate(self, parents: Sequence[Draft], seed: Seed) -> Draft:
+        """Answer again, shown earlier attempts: the first as one's own, the others quoted."""
+        if not parents:
+            raise InvalidInput("mutate was asked for without parents; give at least one draft")
+        others = [
+            fill("attempt", number=str(number), text=parent.text)
+            for number, parent in enumerate(parents[1:], start=1)
+        ]
+        told = fill("combine", attempts="\n\n".join(others)) if others else fill("again")
+        first = parents[0]
+        return await self._after(
+            first, first.question.base.then(first.text or fill("nothing")), told, seed
+        )
+
+    async def _again(self, state: Draft, told: str, seed: Seed) -> Draft:
+        prompt = state.prompt
+        if state.completion is not None and state.completion.text:
+            prompt = prompt.then(state.completion.text, state.completion.ids)
+        if not prompt.prefill:  # two user turns in a row are refused by some chat templates
+            prompt = prompt.then(fill("nothing"))
+        return await self._after(state, prompt, told, seed)
+
+    async def _after(self, state: Draft, said: Prompt, told: str, seed: Seed) -> Draft:
+        prompt = said.turn(Message("user", told))
+        completion = await self._ask(prompt, state.schema, seed)
+        return replace(state, prompt=prompt, completion=completion, attempt=state.attempt + 1)
+
+    async def _ask(self, prompt: Prompt, schema: str, seed: Seed) -> Completion:
+        constraint: Constraint | None = JsonSchema(schema) if self.constrained and schema else None
+        return await Generate(
+            prompt,
+            seed=seed.int(),
+            max_tokens=self.max_tokens,
+            least_tokens=self.max_tokens // 4,
+            sampling=self.sampling,
+            logprobs=self.logprobs,
+            constraint=constraint,
+            until=self.until,
+            final=self.final,
+            role=self.role,
+        )

@@ -1,0 +1,161 @@
+"""Reasoning in steps: a text that grows from boundary to boundary and can branch at each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cogitate.core.candidates import Artifact
+from cogitate.core.errors import InvalidInput
+from cogitate.core.prompt import Prompt
+from cogitate.core.requests import Completion, Generate, Sampling
+from cogitate.core.seeds import Seed
+from cogitate.core.task import Task
+from cogitate.core.until import Until
+from cogitate.rules.extraction import extract
+
+from .asking import prompt_of
+from .presets import DEFAULT_SAMPLING, Examples
+
+Ending = Literal["", "eos", "answer", "until", "empty", "repeated", "steps", "limit"]
+"""Why a chain ended; empty while it grows. `steps` and `limit` are cuts: they leave no answer."""
+
+_ANSWERED = re.compile(
+    r"^[ \t]*####[ \t]*(?=\S{0,40}\d)\S{1,40}[ \t]*$"  # one word with a digit: no heading
+    r"|\\boxed\{"
+    r"|^[*_ \t]*(?:the )?(?:final )?answer(?: is)?[*_]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ANSWERED_KINDS = ("math", "number", "choice")
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries:
+    r"""What a step is: text up to one of the separators.
+
+    >>> Boundaries(separators=("\n",), max_steps=8)
+    Boundaries(separators=('\n',), max_steps=8, max_step_tokens=256)
+    """
+
+    separators: tuple[str, ...] = ("\n\n",)
+    """Kept in the text that they end."""
+    max_steps: int = 32
+    max_step_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if not self.separators or not all(self.separators):
+            raise InvalidInput(
+                f"the separators {self.separators!r} were asked for; give at least one, none empty"
+            )
+        if self.max_steps < 1 or self.max_step_tokens < 1:
+            raise InvalidInput(
+                f"max_steps={self.max_steps} and max_step_tokens={self.max_step_tokens} were asked for; "
+                "both must be at least 1"
+            )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The state of `Reasoning`: the question and the steps so far."""
+
+    prompt: Prompt
+    """The question with all steps as the begun turn."""
+    kind: str
+    options: tuple[str, ...] = ()
+    steps: tuple[Completion, ...] = ()
+    ending: Ending = ""
+
+    @property
+    def text(self) -> str:
+        """What was written so far, a begun turn of the task's included."""
+        return self.prompt.prefill
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    r"""Writes step by step; ends with the model, at an answer, or at a cap.
+
+    An empty step, or one that repeats the step before, ends the chain too (but for code, where both
+    are ordinary): a model that writes either has nothing more to say.
+
+    >>> flow = Reasoning().step(Chain(Prompt.raw("2 + 2?"), "number"), Seed(0))
+    >>> request = flow.send(None)
+    >>> request.stop, request.max_tokens
+    (('\n\n',), 256)
+    >>> flow.close()
+    """
+
+    boundaries: Boundaries = Boundaries()
+    sampling: Sampling = DEFAULT_SAMPLING
+    instruction: str | None = None
+    """Takes the place of the prompt file of the task's kind; empty for none."""
+    examples: Examples = ()
+    """Worked examples, shown as turns before the question."""
+    logprobs: int = -1
+    """-1 none, 0 of the chosen tokens, k > 0 of the k likeliest too; for scorers that read them."""
+    until: tuple[Until, ...] = ()
+    """Predicates on a step's text that end the chain."""
+    final: bool = False
+    """The text is the answer and may be streamed."""
+    role: str = "policy"
+
+    async def start(self, task: Task, seed: Seed) -> Chain:
+        """Word the question."""
+        question = prompt_of(task, "steps", self.instruction, self.examples)
+        return Chain(question, task.kind, task.options)
+
+    async def step(self, state: Chain, seed: Seed) -> Chain:
+        """Write one step more; a chain that ended stays as it is."""
+        if state.ending:
+            return state
+        cap = self.boundaries.max_step_tokens
+        step = await Generate(
+            state.prompt,
+            seed=seed.int(),
+            max_tokens=cap,
+            least_tokens=cap // 4,
+            stop=self.boundaries.separators,
+            sampling=self.sampling,
+            logprobs=self.logprobs,
+            until=self.until,
+            final=self.final,
+            role=self.role,
+        )
+        prompt = state.prompt.then(step.text, step.ids) if step.text else state.prompt
+        ending = self._ending(state, step)
+        return replace(state, prompt=prompt, steps=(*state.steps, step), ending=ending)
+
+    def done(self, state: Chain) -> bool:
+        """Whether the chain has ended."""
+        return state.ending != ""
+
+    async def render(self, state: Chain) -> Artifact:
+        """The text and the answer in it; a chain that was cut, or still grows, has none."""
+        text = state.text
+        complete = state.ending not in ("", "steps", "limit")
+        return Artifact(
+            text=text,
+            answer=extract(text, state.kind, complete=complete, options=state.options),
+            kind=state.kind,
+            complete=complete,
+            steps=tuple(step.text for step in state.steps if step.text.strip()),
+            completions=state.steps,
+        )
+
+    async def preview(self, state: Chain) -> Artifact:
+        """The steps so far."""
+        return await self.render(state)
+
+    def _ending(self, state: Chain, step: Completion) -> Ending:
+        said = step.text.strip()
+        if step.finish != "stop":
+            return step.finish
+        if state.kind in _ANSWERED_KINDS and _ANSWERED.search(said):
+            return "answer"
+        if state.kind != "code":  # blank and equal pieces are ordinary in code
+            if not said:
+                return "empty"
+            if state.steps and state.steps[-1].text.strip() == said:
+                return "repeated"
+        return "steps" if len(state.steps) + 1 >= self.boundaries.max_steps else ""
