@@ -11,7 +11,7 @@ from .errors import Failed
 from .requests import Reply, Request
 from .seeds import Seed
 from .task import Task
-from .usage import Usage
+from .usage import Budget, Usage
 
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
@@ -61,7 +61,29 @@ class Scorer(Protocol[S_contra]):
     Returns one `Score` or `Unscored` per state, in order; never raises for a single dead call.
     """
 
-    async def __call__(self, task: Task, states: Sequence[S_contra]) -> Sequence[Score | Unscored]: ...
+    async def __call__(
+        self, task: Task, states: Sequence[S_contra]
+    ) -> Sequence[Score | Unscored]: ...
+
+
+@runtime_checkable
+class Costly(Protocol):
+    """A scorer that asks models, and says what that is likely to cost, so that it can be set aside."""
+
+    def reserve(self, states: int) -> Budget | None:
+        """What scoring so many states is likely to cost; `None` when nothing."""
+        ...
+
+
+@runtime_checkable
+class CountsVotes(Protocol):
+    """A scorer that may be asked again and again at no cost, to see whether its vote is decided.
+
+    Where `counts_votes` holds, its scores have the features `class` and `votes`.
+    """
+
+    @property
+    def counts_votes(self) -> bool: ...
 
 
 class Search(Protocol):
