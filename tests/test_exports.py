@@ -12,6 +12,11 @@ import cogitate
 ROOMS = sorted(p.parent.name for p in Path(cogitate.__file__).parent.glob("*/__init__.py"))
 
 
+def window_order(name: str) -> tuple[bool, bool, str]:
+    """Constants, then classes, then functions: the order that the linter keeps."""
+    return (not name.isupper(), not name[0].isupper(), name)
+
+
 @pytest.mark.parametrize("name", ["", *(f".{room}" for room in ROOMS)])
 def test_shop_window(name: str) -> None:
     module = importlib.import_module(f"cogitate{name}")
@@ -19,7 +24,7 @@ def test_shop_window(name: str) -> None:
     names = getattr(module, "__all__", None)
     if names is None:
         pytest.skip("a room whose modules are imported one by one")
-    assert list(names) == sorted(names)
+    assert list(names) == sorted(names, key=window_order)
     assert len(set(names)) == len(names)
     for exported in names:
         assert getattr(module, exported) is not None

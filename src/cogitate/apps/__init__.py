@@ -1,0 +1,1 @@
+"""The programs people run: the `cogitate` command."""

@@ -38,6 +38,8 @@ class Run(Generic[T]):
     """The part of `usage` that was read from a cache: charged against the grant, paid for before."""
     overdrawn: bool = False
     """Whether a server used more than its ceiling allowed."""
+    idle: bool = True
+    """Whether every hold was settled and every reservation given back, as must always be the case."""
     problem: str = ""
     """What went wrong with the journal; the answer stands, but it cannot be resumed from here."""
 
@@ -70,7 +72,13 @@ def run(
                 _serve(served, machine, ledger)
             if journal is not None:
                 journal.flush()
-        return Run(machine.result, ledger.total, dict(ledger.roles), overdrawn=ledger.overdrawn)
+        return Run(
+            machine.result,
+            ledger.total,
+            dict(ledger.roles),
+            overdrawn=ledger.overdrawn,
+            idle=ledger.idle,
+        )
     finally:
         machine.close()
 

@@ -125,6 +125,7 @@ class _Driver(Generic[T]):
                 seconds=time.monotonic() - self._start,
                 cached=self._desk.cached,
                 overdrawn=self._ledger.overdrawn,
+                idle=self._ledger.idle,
                 problem=self._problem,
             )
         finally:

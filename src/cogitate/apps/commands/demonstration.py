@@ -1,0 +1,3 @@
+"""`cogitate demo` (being written)."""
+from typing import Any
+def register(subcommands: Any) -> None: ...

@@ -1,0 +1,162 @@
+"""`cogitate solve`: answer one task within a budget."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from cogitate.apps.output import add_command, console, print_json
+
+_EXAMPLES = """\
+  cogitate solve "Ann has 3 apples and buys 4 more. How many has she?"
+  cogitate solve --strategy "self_consistency(n=16)" --tokens 4096 --file question.txt
+  cogitate solve --model openai:http://localhost:8000/v1#my-model --strategy "best_of(n=8, scorer=judge())" - < q.txt
+  cogitate solve --journal run.jsonl --seconds 60 "…"     (run it again to go on where it stopped)
+  cogitate solve --model fake --json "2 + 2?"             (no model at all: to try things out)"""
+
+
+def register(subcommands: Any) -> None:
+    """Add the subcommand."""
+    command = add_command(
+        subcommands,
+        "solve",
+        "answer one task within a budget",
+        "Answer one task as well as the budget can buy, and say what it cost. The answer goes to "
+        "standard output, how it was found and what it cost to standard error.",
+        _EXAMPLES,
+    )
+    command.add_argument("text", nargs="?", help="the question; `-` reads standard input")
+    command.add_argument("--file", type=Path, help="read the question from a file")
+    command.add_argument(
+        "--model",
+        action="append",
+        metavar="[ROLE=]SPEC",
+        help="smollm2 (default), gguf:PATH, openai:BASE_URL#MODEL, sim:…, fake; give it again with a "
+        "role (policy, judge, verifier, refiner) to mix models",
+    )
+    command.add_argument("--strategy", metavar="SPEC", help="for instance self_consistency(n=8)")
+    command.add_argument("--scorer", metavar="SPEC", help="for instance judge(); otherwise by kind")
+    command.add_argument(
+        "--kind", help="kind of answer: math, number, choice, text, json, code (default: judged)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="equal seeds give equal requests")
+    command.add_argument("--journal", type=Path, help="record the run; go on with it if it is there")
+    command.add_argument(
+        "--from-mismatch",
+        action="store_true",
+        help="go on with a journal though prompts or code changed, keeping what matches",
+    )
+    command.add_argument("--config", type=Path, help="configuration file (default: cogitate.toml)")
+    add_budget(command)
+    command.set_defaults(execute=execute)
+
+
+def add_budget(command: argparse.ArgumentParser) -> None:
+    """The options that bound what is spent."""
+    group = command.add_argument_group("budget", "each bound is optional; together they all hold")
+    group.add_argument("--tokens", type=int, metavar="N", help="output tokens of all roles")
+    group.add_argument("--calls", type=int, metavar="N", help="model calls")
+    group.add_argument("--seconds", type=float, metavar="S", help="wall-clock deadline")
+    group.add_argument("--usd", type=float, metavar="USD", help="money; needs a known price")
+    group.add_argument("--flops", type=float, metavar="F", help="floating-point operations")
+
+
+def budget_of(chosen: argparse.Namespace) -> Any:
+    """The budget that was asked for, or `None`.
+
+    Raises:
+        InvalidInput: for a bound that buys nothing.
+    """
+    from cogitate.core.usage import Budget
+
+    bounds = {
+        "tokens_out": chosen.tokens,
+        "calls": chosen.calls,
+        "seconds": chosen.seconds,
+        "usd": chosen.usd,
+        "flops": chosen.flops,
+    }
+    given = {unit: amount for unit, amount in bounds.items() if amount is not None}
+    return Budget(**given) if given else None
+
+
+def question_of(chosen: argparse.Namespace) -> str:
+    """The question, from the argument, a file or standard input.
+
+    Raises:
+        InvalidInput: when there is none, or more than one.
+    """
+    from cogitate.core.errors import InvalidInput
+
+    if chosen.file is not None and chosen.text is not None:
+        raise InvalidInput("the question was given twice, as text and with --file; give it once")
+    if chosen.file is not None:
+        try:
+            return chosen.file.read_text("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidInput(f"{chosen.file} is not UTF-8 text; convert it first") from None
+    if chosen.text == "-":
+        return sys.stdin.read()
+    if chosen.text is None:
+        raise InvalidInput(
+            'no question was given; write it after `solve` as in `cogitate solve "2 + 2?"`, or use '
+            "--file, or `-` for standard input"
+        )
+    return str(chosen.text)
+
+
+def execute(chosen: argparse.Namespace) -> int:
+    """Run `solve`."""
+    from cogitate.apps.progress import watching
+    from cogitate.assembly import load, solve
+
+    configuration = load(chosen.config) if chosen.config else load()
+    with watching(budget_of(chosen), quiet=chosen.json) as listen:
+        result = solve(
+            question_of(chosen),
+            model=chosen.model,
+            strategy=chosen.strategy,
+            scorer=chosen.scorer,
+            budget=budget_of(chosen),
+            kind=chosen.kind,
+            seed=chosen.seed,
+            journal=chosen.journal,
+            listen=listen,
+            configuration=configuration,
+            from_mismatch=chosen.from_mismatch,
+        )
+    if chosen.json:
+        print_json(result.to_json())
+    else:
+        show(result)
+    if result.problem:
+        from cogitate.apps.output import complain
+
+        complain(result.problem)
+        return 1
+    if result.stopped == "interrupted":
+        return 130
+    return 0 if result.best is not None and str(result).strip() else 1
+
+
+def show(result: Any) -> None:
+    """The answer on standard output; the rest on standard error."""
+    from cogitate.apps.render import candidate_table, cleaned, cost_lines, one_line
+
+    print(cleaned(str(result)))
+    out = console(to_errors=True)
+    lines = [f"strategy  {result.strategy}", f"model     {one_line(result.model, 200)}"]
+    if result.reason:
+        lines.append(f"because   {result.reason}")
+    if result.ranking.note:
+        lines.append(f"found     {one_line(result.ranking.note, 400)}")
+    if result.stopped:
+        lines.append(f"stopped   {result.stopped}")
+    if result.journal is not None:
+        lines.append(f"journal   {result.journal}")
+    out.print("\n".join(lines), style="dim", soft_wrap=True)
+    if len(result.ranking.items) > 1:
+        out.print(candidate_table(result.ranking.items))
+    out.print(cost_lines(result.roles, result.usage))

@@ -1,0 +1,79 @@
+"""What a journal holds, read without the code that wrote it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cogitate.core.errors import InvalidInput
+from cogitate.core.journal import usage_by_role
+from cogitate.core.usage import ZERO, Usage
+from cogitate.drive import FileJournal
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One stream of a journal."""
+
+    header: Mapping[str, Any]
+    notes: Sequence[Mapping[str, Any]]
+    """The note records in order."""
+    roles: Mapping[str, Usage]
+    outcomes: Mapping[str, int]
+    """How many replies, refusals and failures."""
+    streams: Sequence[str]
+
+    @property
+    def total(self) -> Usage:
+        """Everything spent."""
+        return sum(self.roles.values(), ZERO)
+
+    @property
+    def heading(self) -> str:
+        """The run card in a few lines."""
+        from .render import one_line
+
+        models = self.header.get("models", {})
+        question = str(self.header.get("task", {}).get("messages", [{}])[-1].get("content", ""))
+        counted = ", ".join(f"{n} {kind}" for kind, n in sorted(self.outcomes.items()))
+        lines = [
+            f"question  {one_line(question, 200)}",
+            f"strategy  {one_line(str(self.header.get('strategy', '')), 300)}",
+            f"model     {one_line(', '.join(f'{r}={m}' for r, m in models.items()), 300)}",
+            f"seed      {self.header.get('seed')}   budget {self.header.get('budget') or 'unbounded'}",
+            f"records   {counted or 'none yet'}",
+        ]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "header": dict(self.header),
+            "notes": [dict(note) for note in self.notes],
+            "roles": {role: usage.as_dict() for role, usage in self.roles.items()},
+            "usage": self.total.as_dict(),
+            "outcomes": dict(self.outcomes),
+            "streams": list(self.streams),
+        }
+
+
+def summary(book: FileJournal, stream: str = "") -> Summary:
+    """Read one stream.
+
+    Raises:
+        InvalidInput: when the journal has no such stream.
+    """
+    streams = [name for name in book.streams() if name]
+    if stream and stream not in streams:
+        raise InvalidInput(
+            f"the stream {stream!r} was asked for, but {book.path} holds "
+            f"{', '.join(streams[:8]) or 'only one problem'}"
+        )
+    records = list(book.lines(stream))
+    notes = [{"stream": stream, **r} for r in records if r["kind"] == "note"]
+    counted = Counter(r["kind"] for r in records if r["kind"] in ("reply", "denied", "failed", "late"))
+    spent = records if stream else list(book.lines())
+    roles = usage_by_role(r for r in spent if r["kind"] in ("reply", "failed", "late"))
+    return Summary(book.header, notes, roles, counted, streams)
