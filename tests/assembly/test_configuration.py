@@ -59,7 +59,10 @@ def test_everything_in_the_file_is_in_force(tmp_path: Path) -> None:
 
 def test_every_value_remembers_its_source(tmp_path: Path) -> None:
     path = written(tmp_path, FULL)
-    found = load(path, environment={"COGITATE_MODEL": "fake", "COGITATE_TOKENS": "10", "OFFICE_KEY": "s3cret"})
+    found = load(
+        path,
+        environment={"COGITATE_MODEL": "fake", "COGITATE_TOKENS": "10", "OFFICE_KEY": "s3cret"},
+    )
     rows = {name: (value, source) for name, value, source in found.rows()}
     assert rows["model"] == ("fake", "environment COGITATE_MODEL")
     assert rows["budget.tokens_out"] == ("10", "environment COGITATE_TOKENS")
@@ -145,7 +148,10 @@ def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["0", "-3", "many", "1e999", "2.5"])
 def test_a_bad_environment_budget_is_told(value: str) -> None:
     with pytest.raises(InvalidInput, match="environment variable COGITATE_TOKENS"):
-        load(environment={"COGITATE_TOKENS": value, "COGITATE_CONFIG": ""}, directory=Path("/nonexistent"))
+        load(
+            environment={"COGITATE_TOKENS": value, "COGITATE_CONFIG": ""},
+            directory=Path("/nonexistent"),
+        )
 
 
 def test_every_documented_variable_is_read(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ class Configuration:
     endpoints: Mapping[str, Endpoint] = field(default_factory=lambda: MappingProxyType({}))
     prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
     """By model name."""
-    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
 
     @property
     def model(self) -> str:
@@ -122,7 +124,10 @@ class Configuration:
         """Name, value and source of everything in force, for `doctor --config`."""
         rows = [(name, str(s.value), s.source) for name, s in sorted(self.settings.items())]
         held = {e.key_variable for e in self.endpoints.values() if e.key_variable}
-        rows += [(f"key {v}", "set" if self.key(v) else "not set", f"environment {v}") for v in sorted(held)]
+        rows += [
+            (f"key {v}", "set" if self.key(v) else "not set", f"environment {v}")
+            for v in sorted(held)
+        ]
         return rows
 
     def _value(self, name: str, default: Any) -> Any:
@@ -182,9 +187,13 @@ def _toml(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             return tomllib.load(stream)
     except FileNotFoundError:
-        raise InvalidInput(f"there is no configuration file {file}; make it or unset COGITATE_CONFIG") from None
+        raise InvalidInput(
+            f"there is no configuration file {file}; make it or unset COGITATE_CONFIG"
+        ) from None
     except OSError as error:
-        raise InvalidInput(f"the configuration file {file} cannot be read: {error.strerror}") from None
+        raise InvalidInput(
+            f"the configuration file {file} cannot be read: {error.strerror}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"the configuration file {file} is not TOML: {error}") from None
 
@@ -216,7 +225,9 @@ class _Reader:
                 for inner, held in self.table(name, value).items():
                     tables[name](inner, held)
             else:
-                raise self.error(f"has no setting {name!r}{nearest(name, ['model', 'strategy', *tables])}")
+                raise self.error(
+                    f"has no setting {name!r}{nearest(name, ['model', 'strategy', *tables])}"
+                )
 
     def override(self, environment: Mapping[str, str]) -> None:
         for variable, name in (("COGITATE_MODEL", "model"), ("COGITATE_STRATEGY", "strategy")):
@@ -224,7 +235,9 @@ class _Reader:
                 self.settings[name] = Setting(environment[variable], f"environment {variable}")
         for variable, unit in _BUDGET_VARIABLES.items():
             if environment.get(variable):
-                amount = _amount(environment[variable], unit, f"the environment variable {variable}")
+                amount = _amount(
+                    environment[variable], unit, f"the environment variable {variable}"
+                )
                 self.settings[f"budget.{unit}"] = Setting(amount, f"environment {variable}")
 
     def alias(self, name: str, value: Any) -> None:
@@ -263,7 +276,9 @@ class _Reader:
                 "MY_SERVER_KEY; put the key itself into that variable, not into the file"
             )
         price = self.priced(f"{at}.price", held["price"]) if "price" in held else None
-        self.endpoints[name] = Endpoint(name, url, self.text(f"{at}.model", held["model"]), variable, price)
+        self.endpoints[name] = Endpoint(
+            name, url, self.text(f"{at}.model", held["model"]), variable, price
+        )
         for inner, setting in held.items():
             self.keep(f"{at}.{inner}", price if inner == "price" else setting)
 
@@ -271,10 +286,14 @@ class _Reader:
         held = self.table(at, value)
         for inner in held:
             if inner not in ("input", "output", "cached"):
-                raise self.error(f"has no setting {inner!r} in {at}{nearest(inner, ('input', 'output', 'cached'))}")
+                raise self.error(
+                    f"has no setting {inner!r} in {at}{nearest(inner, ('input', 'output', 'cached'))}"
+                )
         if "input" not in held or "output" not in held:
             raise self.error(f"needs input and output in {at}, in dollars per million tokens")
-        amounts = {k: _amount(v, "usd", f"{at}.{k} in {self.file}", zero=True) for k, v in held.items()}
+        amounts = {
+            k: _amount(v, "usd", f"{at}.{k} in {self.file}", zero=True) for k, v in held.items()
+        }
         return Price(**amounts)
 
     def refuse_keys(self, raw: Any, at: str) -> None:
@@ -288,7 +307,9 @@ class _Reader:
                     )
                 self.refuse_keys(value, here)
         elif isinstance(raw, str) and _SECRET_VALUE.search(raw):
-            raise self.error(f"holds what looks like a key at {at}; put it into an environment variable")
+            raise self.error(
+                f"holds what looks like a key at {at}; put it into an environment variable"
+            )
 
     def table(self, at: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -336,6 +357,12 @@ def _amount(value: Any, unit: str, where: str, *, zero: bool = False) -> float:
         amount = math.nan
     least = amount >= 0 if zero else amount > 0
     if not math.isfinite(amount) or not least or (whole and amount != int(amount)):
-        wanted = "a whole number above 0" if whole else "a number of at least 0" if zero else "a number above 0"
+        wanted = (
+            "a whole number above 0"
+            if whole
+            else "a number of at least 0"
+            if zero
+            else "a number above 0"
+        )
         raise InvalidInput(f"{where} is {value!r}; it must be {wanted}")
     return int(amount) if whole else amount

@@ -7,15 +7,16 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, Union, cast
 
 from cogitate.core.errors import InvalidInput
 
 P = ParamSpec("P")
-Family = Literal["strategy", "scorer", "process"]
+Family = Literal["strategy", "scorer", "process", "model"]
 
 A_STRATEGY = Annotated[Any, "strategy"]
 """The annotation of a factory's argument that takes a strategy."""
@@ -48,6 +49,13 @@ class Parameter:
     def required(self) -> bool:
         """Whether it must be given."""
         return self.default is inspect.Parameter.empty
+
+    def takes(self, family: Family) -> bool:
+        """Whether a strategy, scorer or process may stand here."""
+        options = _options(self.hint)
+        return any(
+            typing.get_origin(o) is Annotated and o.__metadata__[0] == family for o in options
+        )
 
     def __str__(self) -> str:
         return self.name if self.required else f"{self.name}={printed(self.default)}"
@@ -109,7 +117,9 @@ class Factory(Generic[P]):
         missing = [p.name for p in known.values() if p.required and p.name not in given]
         if missing:
             raise InvalidInput(f"{self.signature} needs its argument {missing[0]}")
-        fitted = {n: fit(given[n], known[n].hint, f"{n} of {self.name}") for n in known if n in given}
+        fitted = {
+            n: fit(given[n], known[n].hint, f"{n} of {self.name}") for n in known if n in given
+        }
         chosen = tuple((n, v) for n, v in fitted.items() if not _same(v, known[n].default))
         made = Assembled(self, chosen)
         made.check()
@@ -127,6 +137,10 @@ class Assembled:
     factory: Factory[...]
     arguments: tuple[tuple[str, Any], ...] = ()
     """Only those that differ from their defaults, in the order of the factory."""
+    functions: Mapping[str, Callable[..., Any]] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False
+    )
+    """The caller's own functions that it calls by name; they are not part of what is printed."""
 
     @property
     def family(self) -> Family:
@@ -149,6 +163,17 @@ class Assembled:
             p.name: _built(self.argument(p.name), kind) for p in self.factory.parameters.values()
         }
         return self.factory.make(kind, **values)
+
+    def parts(self) -> Iterator[Assembled]:
+        """This and everything inside it."""
+        yield self
+        for _, value in self.arguments:
+            if isinstance(value, Assembled):
+                yield from value.parts()
+
+    def with_argument(self, name: str, value: Any) -> Assembled:
+        """The same with one argument changed; checked like any other."""
+        return self.factory.choose((), {**dict(self.arguments), name: value})
 
     def check(self) -> None:
         """Build it once for every kind, so that an unfit argument is refused now.
@@ -189,6 +214,11 @@ def process(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
     return Factory("process", make)
 
 
+def model(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
+    """A factory of engines."""
+    return Factory("model", make)
+
+
 def _built(value: Any, kind: str) -> Any:
     return value.for_kind(kind) if isinstance(value, Assembled) else value
 
@@ -201,10 +231,10 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def printed(value: Any) -> str:
-    """A value as a spec writes it.
+    r"""A value as a spec writes it.
 
-    >>> printed(("a\\n", True, 1.5, None))
-    '("a\\\\n", True, 1.5, None)'
+    >>> printed(("a\n", True, 1.5, None))
+    '("a\\n", True, 1.5, None)'
     """
     if isinstance(value, str):
         text = repr(value)
@@ -259,8 +289,7 @@ def _fit_part(value: Any, family: str) -> Any:
     if isinstance(value, Assembled):
         return value if value.family == family else _UNFIT
     if isinstance(value, Factory):  # a bare name: `scorer=prm`
-        chosen = cast("Factory[...]", value)
-        return chosen.choose((), {}) if chosen.family == family else _UNFIT
+        return value.choose((), {}) if value.family == family else _UNFIT
     if value is None or isinstance(value, str | int | float | tuple | list):
         return _UNFIT
     return value  # an object of the caller's own; it runs, but does not print as a spec
@@ -296,6 +325,6 @@ def _short(value: Any) -> str:
     if isinstance(value, Assembled):
         return f"the {value.family} {value}"
     if isinstance(value, Factory):
-        return f"the {cast('Factory[...]', value).family} {cast('Factory[...]', value).name}()"
+        return f"the {value.family} {value.name}()"
     text = printed(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -42,6 +42,8 @@ class Result:
     journal: Path | None = None
     reason: str = ""
     """Why this strategy and this scorer were used, where the caller did not choose them."""
+    problem: str = ""
+    """What went wrong beside the answer, such as a disk too full to finish the journal."""
     parsed: Any = None
     """The answer as the caller's pydantic model, where `kind` was one."""
 
@@ -99,7 +101,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """For notebooks: answer, candidates and cost; everything escaped, since models write it."""
-        escape = html.escape
+        escape = _escaped
         rows = "".join(
             f"<tr><td>{_shown_score(c)}</td><td>{escape(_brief(c.state.answer, 80))}</td>"
             f"<td>{escape(_brief(c.state.text, 200))}</td></tr>"
@@ -107,7 +109,9 @@ class Result:
         )
         more = len(self.ranking.items) - _SHOWN
         rest = f"<p>… and {more} more</p>" if more > 0 else ""
-        spent = "".join(_cost_row(escape(role or "flow"), used) for role, used in sorted(self.roles.items()))
+        spent = "".join(
+            _cost_row(escape(role or "flow"), used) for role, used in sorted(self.roles.items())
+        )
         ended = f"<p>stopped: {escape(self.stopped)}</p>" if self.stopped else ""
         why = f"<p>{escape(self.reason)}</p>" if self.reason else ""
         return (
@@ -124,6 +128,11 @@ class Result:
 def to_text(result: Result) -> str:
     """The public record as one line of strict JSON."""
     return json.dumps(result.to_json(), ensure_ascii=True, allow_nan=False)
+
+
+def _escaped(text: str) -> str:
+    """As text in a page: no markup, no control or direction characters, nothing that UTF-8 lacks."""
+    return html.escape("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
 
 
 def _score(candidate: Candidate[Artifact]) -> float | None:

@@ -29,7 +29,9 @@ class SpecError(InvalidInput):
     """A spec cannot be read; the message names the position and what to write instead."""
 
 
-def read(text: str, family: Family = "strategy", table: Mapping[str, Factory[...]] | None = None) -> Assembled:
+def read(
+    text: str, family: Family = "strategy", table: Mapping[str, Factory[...]] | None = None
+) -> Assembled:
     """What a spec says.
 
     >>> read("beam_search(width = 2, scorer=prm)")
@@ -51,7 +53,9 @@ def read(text: str, family: Family = "strategy", table: Mapping[str, Factory[...
     what = f"a {family} spec"
     if not source:
         known = [n for n, f in table.items() if f.family == family]
-        raise SpecError(f"{what} is empty; write one such as {known[0]}()" if known else f"{what} is empty")
+        raise SpecError(
+            f"{what} is empty; write one such as {known[0]}()" if known else f"{what} is empty"
+        )
     if len(source) > MAX_LENGTH:
         raise SpecError(f"{what} may have {MAX_LENGTH} characters, not {len(source)}")
     value = _Reader(source, table).value(_parsed(source, what), 1)
@@ -61,7 +65,9 @@ def read(text: str, family: Family = "strategy", table: Mapping[str, Factory[...
         raise SpecError(f"{what} is a call such as best_of(n=4), not {source[:40]!r}")
     if value.family != family:
         known = [n for n, f in table.items() if f.family == family]
-        raise SpecError(f"{value.name} is a {value.family}; a {family} is wanted, such as {known[0]}()")
+        raise SpecError(
+            f"{value.name} is a {value.family}; a {family} is wanted, such as {known[0]}()"
+        )
     return value
 
 
@@ -74,7 +80,9 @@ def _parsed(source: str, what: str) -> ast.expr:
         at = f" at character {error.offset}" if error.offset else ""
         raise SpecError(f"{what} cannot be read{at}: {_reason(error)}") from None
     except (ValueError, RecursionError, MemoryError):
-        raise SpecError(f"{what} cannot be read: it is nested too deep or holds a forbidden character") from None
+        raise SpecError(
+            f"{what} cannot be read: it is nested too deep or holds a forbidden character"
+        ) from None
     except Warning as warning:
         raise SpecError(f"{what} cannot be read: {str(warning).splitlines()[0]}") from None
 
@@ -98,8 +106,8 @@ class _Reader:
                 return self.factory(node)
             case ast.Constant(value=bool() | str() | None):
                 return node.value
-            case ast.Constant(value=int() | float()):
-                return self.number(node, node.value)
+            case ast.Constant(value=int() | float() as held):
+                return self.number(node, held)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as held)):
                 if isinstance(held, bool):
                     raise self.error(node, "a truth value has no sign")
@@ -108,7 +116,8 @@ class _Reader:
                 return tuple(self.value(item, depth + 1) for item in node.elts)
             case _:
                 raise self.error(
-                    node, "only calls of known names, numbers, strings, True, False, None and lists may stand here"
+                    node,
+                    "only calls of known names, numbers, strings, True, False, None and lists may stand here",
                 )
 
     def number(self, node: ast.expr, held: float) -> float:

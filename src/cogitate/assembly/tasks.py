@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from dataclasses import dataclass, replace
@@ -79,7 +80,10 @@ def asked(question: str | Task, kind: str | type | None = None) -> Asked:
             "the question lists lettered options, so the answer is taken as a choice",
         )
     if _reasoned(question[-_LOOKED_AT:]):
-        return Asked(Task.of(question, kind="math"), "the question reads like a calculation, so the answer is taken as math")
+        return Asked(
+            Task.of(question, kind="math"),
+            "the question reads like a calculation, so the answer is taken as math",
+        )
     return Asked(Task.of(question), "no answer kind was given, so the answer is taken as free text")
 
 
@@ -96,11 +100,14 @@ def _options(question: str) -> tuple[str, ...]:
 
 def _schema(shape: type) -> str:
     try:
-        from pydantic import BaseModel
+        model: Any = importlib.import_module("pydantic").BaseModel
     except ImportError:
         raise InvalidInput(
             f"the answer kind {shape.__name__} is a class; install pydantic to use one, or name a kind: {', '.join(KINDS)}"
         ) from None
-    if not issubclass(shape, BaseModel):
-        raise InvalidInput(f"the answer kind {shape.__name__} is a class that is no pydantic model; give a BaseModel")
-    return json.dumps(shape.model_json_schema(), sort_keys=True)
+    if not issubclass(shape, model):
+        raise InvalidInput(
+            f"the answer kind {shape.__name__} is a class that is no pydantic model; give a BaseModel"
+        )
+    described: Any = shape
+    return json.dumps(described.model_json_schema(), sort_keys=True)

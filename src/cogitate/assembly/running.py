@@ -1,0 +1,189 @@
+"""Driving a plan: engines opened, journal kept, and the best so far on an interrupt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from cogitate.core.candidates import Artifact, Ranking
+from cogitate.core.codec import decode
+from cogitate.core.errors import JournalError
+from cogitate.core.events import Listener
+from cogitate.core.usage import Budget
+from cogitate.drive import FileJournal, Run, Stop, run_async
+
+from .models import opened
+from .planning import Plan
+from .result import Result
+
+T = TypeVar("T")
+_POLL_S = 0.2
+_LOG = logging.getLogger("cogitate")
+
+_SAME = ("run", "strategy", "task", "tasks", "seed", "models", "fingerprints", "scorer", "at_most")
+"""What must agree between a journal and the run that goes on with it."""
+
+
+async def carry_out(
+    plan: Plan,
+    *,
+    journal: str | Path | None = None,
+    listen: Listener | None = None,
+    stop: Stop | None = None,
+    from_mismatch: bool = False,
+) -> Result:
+    """Open the models, drive the plan, close everything.
+
+    A journal that holds the beginning of the same run is gone on with; what it has is not paid again.
+
+    Raises:
+        CogitateError: in one sentence.
+    """
+    path = Path(journal) if journal is not None else None
+    async with opened(plan.models, plan.configuration, functions=plan.functions) as models:
+        plan.check(models)
+        book = (
+            None if path is None else begun(path, plan.header(models.fingerprints), from_mismatch)
+        )
+        _LOG.info("solving with %s on %s", plan.strategy, plan.models)
+        problem = ""
+        try:
+            run = await run_async(
+                plan.flow(),
+                models.router,
+                budget=plan.budget,
+                journal=book,
+                listen=listen,
+                stop=stop,
+                keep_refusals=book is None or same_budget(book.header, plan.budget),
+                from_mismatch=from_mismatch,
+                elapsed_s=0.0 if book is None else book.elapsed_s,
+            )
+        finally:
+            problem = ended(book)
+    return result_of(plan, run, path, problem)
+
+
+def begun(path: Path, header: Mapping[str, Any], from_mismatch: bool = False) -> FileJournal:
+    """A journal for this run: new, or the one that an earlier attempt left.
+
+    Raises:
+        JournalError: where the file holds another run.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return FileJournal.create(path, header)
+    book = FileJournal.open(path)
+    for name in _SAME:
+        was, now = book.header.get(name), plain(header.get(name))
+        if was != now and not (from_mismatch and name in ("strategy", "fingerprints", "models")):
+            book.close()
+            raise JournalError(
+                f"the journal {path} holds another run: its {name} differs ({_short(was)} there, "
+                f"{_short(now)} here); name another file, or ask what it asked"
+            )
+    return book
+
+
+def same_budget(header: Mapping[str, Any], budget: Budget) -> bool:
+    """Whether a run card names this budget: under another one, recorded refusals do not stand."""
+    return decode(Budget, header.get("budget", {})) == budget
+
+
+def ended(book: FileJournal | None) -> str:
+    """Close a journal; a full disk is a problem to report, and no reason to lose the answer."""
+    if book is None:
+        return ""
+    try:
+        book.close()
+    except JournalError as error:
+        return str(error)
+    return ""
+
+
+def result_of(
+    plan: Plan, run: Run[Ranking[Artifact]], journal: Path | None = None, problem: str = ""
+) -> Result:
+    """What a finished run says."""
+    ranking = run.value
+    best = ranking.items[0].state.answer if ranking.items else None
+    return Result(
+        task=plan.asked.task,
+        ranking=ranking,
+        strategy=plan.strategy,
+        model=str(plan.models),
+        seed=plan.seed,
+        usage=run.usage,
+        roles=MappingProxyType(dict(run.roles)),
+        stopped=_STOPPED.get(run.stopped, run.stopped) or ranking.stopped,
+        journal=journal,
+        reason=plan.reason,
+        parsed=plan.asked.parse(best),
+        problem=problem or run.problem,
+    )
+
+
+_STOPPED = {"seconds": "deadline"}
+
+
+def in_thread(work: Callable[[], Coroutine[Any, Any, T]], stop: Stop) -> T:
+    """Drive in a thread with a loop of its own, so that it works inside a running loop too.
+
+    An interrupt asks the run to stop and waits for its best so far; a second one gives up.
+
+    Raises:
+        KeyboardInterrupt: at the second interrupt.
+    """
+    ready = threading.Event()
+    outcome: list[tuple[T | None, BaseException | None]] = []
+    held: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = []
+
+    async def whole() -> T:
+        task = asyncio.ensure_future(work())
+        held.append((asyncio.get_running_loop(), task))
+        return await task
+
+    def body() -> None:
+        try:
+            outcome.append((asyncio.run(whole()), None))
+        except BaseException as error:
+            outcome.append((None, error))
+        finally:
+            ready.set()
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(body,), name="cogitate", daemon=True)
+    thread.start()
+    interrupts = 0
+    while not ready.is_set():
+        try:
+            ready.wait(_POLL_S)  # bounded, since an unbounded wait cannot be interrupted on Windows
+        except KeyboardInterrupt:
+            interrupts += 1
+            stop.request("interrupted")
+            if interrupts > 1:
+                for loop, task in held:
+                    loop.call_soon_threadsafe(task.cancel)
+                ready.wait(5.0)
+                raise
+    thread.join()
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value  # pyright: ignore[reportReturnType]
+
+
+def plain(value: Any) -> Any:
+    """The value as it comes back from JSON."""
+    return json.loads(json.dumps(value))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
