@@ -1,0 +1,29 @@
+"""What the command line shows: plots, tables and search trees, safe against hostile text."""
+
+from __future__ import annotations
+
+from .clean import cleaned, in_ascii, one_line, safe_text
+from .plot import Plot, PlotPoint, Series
+from .tables import Grid, accuracy_table, candidate_table, cost_lines, count, paper_table, share
+from .tree import Branch, Grove, SearchTree, grown
+
+__all__ = [
+    "Branch",
+    "Grid",
+    "Grove",
+    "Plot",
+    "PlotPoint",
+    "SearchTree",
+    "Series",
+    "accuracy_table",
+    "candidate_table",
+    "cleaned",
+    "cost_lines",
+    "count",
+    "grown",
+    "in_ascii",
+    "one_line",
+    "paper_table",
+    "safe_text",
+    "share",
+]
