@@ -205,6 +205,23 @@ def test_scores_and_vectors_are_plausible():
     assert sum(a * a for a in vectors[1]) == pytest.approx(1)
 
 
+def test_a_judge_fills_in_the_form():
+    def judged(text, seed=0):
+        prompt = Prompt.chat(Message("user", text))
+        return values(FakeEngine(), [Generate(prompt, seed=seed, role="judge")])[0].text.split(
+            "\n"
+        )[-1]
+
+    marks = {
+        judged("Write Score: N, a whole number from 2 (worthless) to 4 (best).", s)
+        for s in range(30)
+    }
+    assert marks == {"Score: 2", "Score: 3", "Score: 4"}
+    ranking = judged("Write all 3 numbers in this form:\n\nRanking: 2 > 1 > 3")
+    assert sorted(ranking.removeprefix("Ranking: ").split(" > ")) == ["1", "2", "3"]
+    assert judged("What?").startswith("Score: ")
+
+
 def test_failures_are_chosen_by_place_predicate_or_rate():
     batch = [Generate(ASKED, seed=s) for s in range(50)]
     by_place = now(FakeEngine(fail_at=3, transient=True).serve(batch))

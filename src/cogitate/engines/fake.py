@@ -30,6 +30,7 @@ from cogitate.core.requests import (
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import ZERO, Usage
 
+from ._judging import judgement
 from ._schemas import instance
 from ._writing import PromptSizes, cut, estimated_tokens, pieces, wait_s
 
@@ -54,6 +55,7 @@ class FakeEngine:
 
     A reply is a pure function of the request, so it is the same under any schedule. Text depends on
     prompt, seed, sampling and constraint but not on `max_tokens`: a cut text is a prefix of the full one.
+    In the role of a judge it fills in the form that the prompt asks for.
 
     >>> from cogitate.core.prompt import Prompt
     >>> engine = FakeEngine(answers=("4", "5"))
@@ -234,6 +236,8 @@ class FakeEngine:
             raise Failed(
                 f"the fake engine cannot enforce a {name}; use Choice or JsonSchema", "unsupported"
             )
+        if request.role == "judge":
+            return judgement(request.prompt, seed)
         return _solution(request, seed, self._draw_answer(request, seed))
 
     def _draw_answer(self, request: Generate, seed: Seed) -> str:
