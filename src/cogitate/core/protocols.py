@@ -86,6 +86,14 @@ class CountsVotes(Protocol):
     def counts_votes(self) -> bool: ...
 
 
+@runtime_checkable
+class Separable(Protocol):
+    """A scorer that judges every state by itself, so that some may be asked about again later."""
+
+    @property
+    def separable(self) -> bool: ...
+
+
 class Search(Protocol):
     """Finds good states; returns its best so far when the budget binds."""
 

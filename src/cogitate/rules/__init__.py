@@ -22,7 +22,16 @@ from .subsampling import (
     expected_majority,
     expected_vote,
 )
-from .votes import ClassVotes, Tally, Tie, best_of, in_canonical_order, majority, weighted
+from .votes import (
+    ClassVotes,
+    Tally,
+    Tie,
+    best_of,
+    in_canonical_order,
+    majority,
+    standing_values,
+    weighted,
+)
 
 __all__ = [
     "AGGREGATES",
@@ -55,6 +64,7 @@ __all__ = [
     "quantile",
     "sample_k",
     "softmax",
+    "standing_values",
     "top_k",
     "top_k_spread",
     "weighted",

@@ -107,6 +107,22 @@ def best_of(
     return _tally(_scored(classes, scores), _zeroed(scores), max, tie)
 
 
+def standing_values(tally: Tally, scale: float = 1.0) -> dict[int, float]:
+    """A value for each class that sorts as the tally stands: its total times the scale.
+
+    A class that the tie rule put second has the next lower floating-point number.
+
+    >>> standing_values(majority([1, 0, 1]), 1 / 3)[1]
+    0.6666666666666666
+    """
+    values: dict[int, float] = {}
+    above = math.inf
+    for found in tally.standing:
+        above = min(found.total * scale, math.nextafter(above, -math.inf))
+        values[found.label] = above
+    return values
+
+
 def in_canonical_order(
     classes: Sequence[int | None], canonical: Sequence[str | None]
 ) -> tuple[int | None, ...]:

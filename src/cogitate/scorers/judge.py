@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
+from typing import ClassVar
 
 from cogitate.core.candidates import Artifact, Critique, Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput, OutOfBudget
@@ -52,6 +53,8 @@ class Judge:
     sampling: Sampling = GREEDY
     seed: int = 0
     role: str = "judge"
+    separable: ClassVar[bool] = True
+    """Each candidate is judged by itself."""
 
     def __post_init__(self) -> None:
         if self.scale[0] >= self.scale[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cogitate.core.candidates import Artifact, Score, Unscored
 from cogitate.core.flow import gather
@@ -39,6 +40,8 @@ class PTrue:
     swapped: bool = False
     """Ask again with the labels exchanged: twice the calls, without the preference for a letter."""
     role: str = "judge"
+    separable: ClassVar[bool] = True
+    """Each candidate is judged by itself."""
 
     def reserve(self, states: int) -> Budget | None:
         """One call a candidate, or two."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from cogitate.core.candidates import Artifact, Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput, OutOfBudget
@@ -52,6 +52,8 @@ class ProcessReward:
 
     aggregate: Aggregate = "last"
     role: str = "verifier"
+    separable: ClassVar[bool] = True
+    """Each candidate is judged by itself."""
 
     def __post_init__(self) -> None:
         if self.aggregate not in AGGREGATES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -14,7 +13,15 @@ from cogitate.core.requests import Grade
 from cogitate.core.task import Task
 from cogitate.core.usage import Budget
 from cogitate.rules.aggregate import Normalise, normalised
-from cogitate.rules.votes import Tally, Tie, best_of, in_canonical_order, majority, weighted
+from cogitate.rules.votes import (
+    Tally,
+    Tie,
+    best_of,
+    in_canonical_order,
+    majority,
+    standing_values,
+    weighted,
+)
 
 NO_ANSWER = Unscored("no answer could be read from it, so it has no vote", "abstained")
 
@@ -35,21 +42,11 @@ async def classes_of(task: Task, artifacts: Sequence[Artifact]) -> tuple[int | N
     return in_canonical_order(grades.classes, grades.canonical)
 
 
-def class_values(tally: Tally, scale: float = 1.0) -> dict[int, float]:
-    """The value of each class: its total, or the next lower number where the tie rule put it second."""
-    values: dict[int, float] = {}
-    above = math.inf
-    for found in tally.standing:
-        above = min(found.total * scale, math.nextafter(above, -math.inf))
-        values[found.label] = above
-    return values
-
-
 def vote_scores(
     tally: Tally, classes: Sequence[int | None], scale: float = 1.0
 ) -> list[Score | Unscored]:
     """A score for each voter: its class's value, with the features described at `Majority`."""
-    values = class_values(tally, scale)
+    values = standing_values(tally, scale)
     standing = {c.label: c for c in tally.standing}
     out: list[Score | Unscored] = []
     for label in classes:
