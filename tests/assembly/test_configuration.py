@@ -51,7 +51,7 @@ def test_everything_in_the_file_is_in_force(tmp_path: Path) -> None:
     assert found.budget == Budget(tokens_out=4096, usd=0.5)
     assert found.roles == {"judge": "office"}
     assert found.endpoints["office"] == Endpoint(
-        "office", "http://office.example:8000/v1", "large", "OFFICE_KEY", Price(1.0, 2.5)
+        "office", "http://office.example:8000/v1", "large", "OFFICE_KEY", "", Price(1.0, 2.5)
     )
     assert found.prices["other"] == Price(0.0, 0.0)
     assert found.key("OFFICE_KEY") == "abc"

@@ -19,7 +19,13 @@ def result(text: str = "It is 4.", answer: str | None = "4", **known: object) ->
         Candidate(Artifact("no", None), Unscored("dead"), "b"),
         Candidate(Artifact("nan", "5"), Score(float("nan")), "c"),
     )
-    given = {"ranking": Ranking(items), "strategy": "best_of()", "model": "fake", "seed": 3, **known}
+    given = {
+        "ranking": Ranking(items),
+        "strategy": "best_of()",
+        "model": "fake",
+        "seed": 3,
+        **known,
+    }
     return Result(task=Task.of("?"), **given)  # type: ignore[arg-type]
 
 
@@ -59,7 +65,9 @@ def test_nothing_a_model_wrote_becomes_markup_or_breaks_json() -> None:
 
 
 def test_the_page_shows_candidates_and_cost() -> None:
-    page = result(roles={"policy": Usage(calls=2, tokens_out=7, usd=0.5)}, usage=Usage(usd=None))._repr_html_()
+    page = result(
+        roles={"policy": Usage(calls=2, tokens_out=7, usd=0.5)}, usage=Usage(usd=None)
+    )._repr_html_()
     assert "It is 4." in page
     assert re.search(r"<td>policy</td><td>2</td>.*<td>7</td><td>0.5</td>", page)
     assert "unknown" in page

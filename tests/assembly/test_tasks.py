@@ -51,7 +51,9 @@ def test_a_task_keeps_what_it_knows() -> None:
     assert asked(task, "number").task.meta == {"id": "x"}
 
 
-@pytest.mark.parametrize("text", ["1" * 2_000_000, "1 + " * 500_000, "A) x\n" * 400_000, "how " * 500_000])
+@pytest.mark.parametrize(
+    "text", ["1" * 2_000_000, "1 + " * 500_000, "A) x\n" * 400_000, "how " * 500_000]
+)
 def test_a_huge_question_is_judged_at_once(text: str) -> None:
     start = time.perf_counter()
     asked(text)

@@ -25,6 +25,9 @@ from .factory import nearest
 ROLES: Final = ("embedder", "judge", "policy", "refiner", "sketcher", "verifier")
 """The roles a model can be given for; a missing one falls back to `policy`."""
 
+DIALECTS: Final = ("generic", "llamacpp", "ollama", "openai", "sglang", "vllm")
+"""The kinds of OpenAI-compatible server."""
+
 FILE_NAME: Final = "cogitate.toml"
 
 VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
@@ -81,6 +84,8 @@ class Endpoint:
     model: str
     key_variable: str = ""
     """Environment variable that holds its key; empty where it needs none."""
+    dialect: str = ""
+    """Kind of server, such as `vllm`; empty: it is asked."""
     price: Price | None = None
 
 
@@ -260,7 +265,7 @@ class _Reader:
     def endpoint(self, name: str, value: Any) -> None:
         at = f"endpoints.{name}"
         held = self.table(at, value)
-        known = ("base_url", "model", "key_variable", "price")
+        known = ("base_url", "model", "key_variable", "dialect", "price")
         for inner in held:
             if inner not in known:
                 raise self.error(f"has no setting {inner!r} in {at}{nearest(inner, known)}")
@@ -276,8 +281,11 @@ class _Reader:
                 "MY_SERVER_KEY; put the key itself into that variable, not into the file"
             )
         price = self.priced(f"{at}.price", held["price"]) if "price" in held else None
+        dialect = self.text(f"{at}.dialect", held.get("dialect", ""), empty=True)
+        if dialect and dialect not in DIALECTS:
+            raise self.error(f"has no dialect {dialect!r} in {at}{nearest(dialect, DIALECTS)}")
         self.endpoints[name] = Endpoint(
-            name, url, self.text(f"{at}.model", held["model"]), variable, price
+            name, url, self.text(f"{at}.model", held["model"]), variable, dialect, price
         )
         for inner, setting in held.items():
             self.keep(f"{at}.{inner}", price if inner == "price" else setting)

@@ -50,13 +50,6 @@ class Parameter:
         """Whether it must be given."""
         return self.default is inspect.Parameter.empty
 
-    def takes(self, family: Family) -> bool:
-        """Whether a strategy, scorer or process may stand here."""
-        options = _options(self.hint)
-        return any(
-            typing.get_origin(o) is Annotated and o.__metadata__[0] == family for o in options
-        )
-
     def __str__(self) -> str:
         return self.name if self.required else f"{self.name}={printed(self.default)}"
 

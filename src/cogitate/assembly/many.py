@@ -26,6 +26,7 @@ from .own import Function, functions_of
 from .planning import (
     Choice,
     Chosen,
+    Known,
     Plan,
     RankingCodec,
     card,
@@ -78,9 +79,8 @@ class Many:
         return Plan(wanted, choice, self.models, self.budget, self.seed, self.configuration)
 
     def _choice(self, wanted: Asked) -> Choice:
-        return choose(
-            self.strategy, self.scorer, wanted.task.kind, self.configuration, self.functions
-        )
+        known = Known(self.configuration, self.functions, self.models.has_verifier)
+        return choose(self.strategy, self.scorer, wanted.task.kind, known)
 
     def flow(self, deliver: Deliver) -> Flow[None]:
         """The whole run; hands over each task's ranking in the order of the tasks."""

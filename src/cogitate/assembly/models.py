@@ -7,18 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
-from cogitate.core.errors import InvalidInput
+from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Engine
 from cogitate.drive import Router
 
 from . import factory
-from .configuration import ROLES, Configuration, Endpoint, Price, check_url
+from .configuration import ROLES, Configuration, Endpoint, check_url
 from .factory import nearest
 from .own import Function, OwnModel
 from .spec import read
+
+if TYPE_CHECKING:
+    from cogitate.engines.openai import Capabilities, Dialect, Secret
 
 DEFAULT: Final = "smollm2"
 """The model where none is named."""
@@ -83,6 +86,12 @@ class Models:
         """The specs by role, as the run card keeps them."""
         return {role: _spec(source) for role, source in self.roles.items()}
 
+    @property
+    def has_verifier(self) -> bool:
+        """Whether steps can be scored: a verifier was named, or the policy is one that brings its own."""
+        policy = self.specs["policy"]
+        return "verifier" in self.roles or policy.startswith(("sim:", "fake"))
+
     def __str__(self) -> str:
         specs = self.specs
         if list(specs) == ["policy"]:
@@ -146,7 +155,7 @@ async def opened(
     Raises:
         InvalidInput: for a model that is not there, with how to get it.
     """
-    from cogitate.engines.grading import GradingEngine
+    from cogitate.engines.grading import Grader
 
     mine: dict[str, Engine] = {}
     services: list[Engine] = []
@@ -155,14 +164,14 @@ async def opened(
         for role, source in models.roles.items():
             if isinstance(source, str):
                 if source not in mine:
-                    mine[source] = open_spec(source, configuration)
+                    mine[source] = await open_spec(source, configuration)
                 roles[role] = (mine[source],)
             elif isinstance(source, OwnModel):
                 mine.setdefault(f"{role} {source}", source.open())
                 roles[role] = (mine[f"{role} {source}"],)
             else:
                 roles[role] = (source,)  # the caller's own engine; the caller closes it
-        services.append(GradingEngine())
+        services.append(Grader())
         if functions:
             from cogitate.engines.functions import Functions
 
@@ -173,18 +182,21 @@ async def opened(
             await engine.close()
 
 
-def open_spec(spec: str, configuration: Configuration) -> Engine:
-    """One engine.
+async def open_spec(spec: str, configuration: Configuration) -> Engine:
+    """One engine. A server is asked what it is, which costs no tokens.
 
     Raises:
         InvalidInput: in one sentence: what is missing and how to get it.
+        Failed: where a server cannot be reached or does not let us in.
     """
     target = _resolved(spec.strip(), configuration)
     if isinstance(target, Endpoint):
-        return _server(target, configuration)
+        return await _server(target, configuration)
     scheme, colon, rest = target.partition(":")
     if colon and scheme in _LATER:
         raise InvalidInput(f"the model {target[:80]!r} was asked for; {_LATER[scheme]}")
+    if colon and scheme == "openai":
+        return await _server(_endpoint(rest, configuration), configuration)
     if colon and scheme in _SCHEMES:
         return _SCHEMES[scheme](rest, configuration)
     if target.partition("(")[0].strip() == "fake":
@@ -248,22 +260,22 @@ def _simulated(text: str, configuration: Configuration) -> Engine:
     return read(text, "model", WORLDS).for_kind("text")
 
 
-def _openai(text: str, configuration: Configuration) -> Engine:
+def _endpoint(text: str, configuration: Configuration) -> Endpoint:
     url, _, model = text.partition("#")
-    where = "the address in openai:BASE_URL#MODEL"
-    check_url(url, where)
+    check_url(url, "the address in openai:BASE_URL#MODEL")
     if not model:
         raise InvalidInput(f"openai:{url} names no model; write openai:{url}#MODEL")
     known = [e for e in configuration.endpoints.values() if _same_server(e.base_url, url)]
     variable = next((e.key_variable for e in known if e.key_variable), "")
     if not variable and urlsplit(url).hostname == OPENAI_HOST:
         variable = "OPENAI_API_KEY"
+    dialect = next((e.dialect for e in known if e.dialect), "")
     price = next((e.price for e in known if e.model == model and e.price), None)
-    return _server(Endpoint("", url, model, variable, price), configuration)
+    return Endpoint("", url, model, variable, dialect, price)
 
 
-def _server(endpoint: Endpoint, configuration: Configuration) -> Engine:
-    from cogitate.engines.openai import OpenAIEngine, Secret
+async def _server(endpoint: Endpoint, configuration: Configuration) -> Engine:
+    from cogitate.engines.openai import OpenAICompatible, Price, Secret
 
     key = None
     if endpoint.key_variable:
@@ -273,16 +285,47 @@ def _server(endpoint: Endpoint, configuration: Configuration) -> Engine:
                 f"the server {endpoint.base_url} needs a key, but the environment variable "
                 f"{endpoint.key_variable} is not set; set it and try again"
             )
-    price = endpoint.price or configuration.prices.get(endpoint.model)
-    return OpenAIEngine(endpoint.base_url, endpoint.model, key=key, price=_per_token(price))
+    held = endpoint.price or configuration.prices.get(endpoint.model)
+    return OpenAICompatible(
+        endpoint.base_url,
+        endpoint.model,
+        key=key,
+        capabilities=await _identified(endpoint, key),
+        price=None if held is None else Price(held.input, held.output, held.cached),
+    )
 
 
-def _per_token(price: Price | None) -> Any:
-    return price
+async def _identified(endpoint: Endpoint, key: Secret | None) -> Capabilities:
+    """What the server is; one that does not list its models is taken as the plainest kind."""
+    from cogitate.engines.openai import Timeouts, assumed
+    from cogitate.engines.openai.client import Client
+    from cogitate.engines.openai.identify import identify
+
+    dialect = cast("Dialect", endpoint.dialect or "generic")
+    client = Client(
+        endpoint.base_url,
+        endpoint.model,
+        key,
+        Timeouts(connect_s=10, first_byte_s=20, between_bytes_s=20),
+    )
+    try:
+        found = await identify(client, dialect)
+    except Failed as failure:
+        if failure.kind in ("missing", "malformed", "unsupported"):
+            return assumed(dialect)
+        raise
+    finally:
+        await client.close()
+    if found.models and endpoint.model not in found.models and found.dialect != "llamacpp":
+        raise InvalidInput(
+            f"the server {endpoint.base_url} has no model {endpoint.model!r}"
+            f"{nearest(endpoint.model, found.models[:12])}"
+        )
+    return found
 
 
 _SCHEMES: Final[Mapping[str, Callable[[str, Configuration], Engine]]] = MappingProxyType(
-    {"gguf": _gguf, "openai": _openai, "sim": _simulated}
+    {"gguf": _gguf, "sim": _simulated}
 )
 
 

@@ -98,12 +98,22 @@ def best_of(
 
 
 @factory.strategy
-def self_consistency(kind: str, n: int = 16, process: A_PROCESS | None = None) -> Any:
-    """The most frequent of up to n answers; stops once the vote is decided."""
+def self_consistency(
+    kind: str, n: int = 16, confidence: float | None = None, process: A_PROCESS | None = None
+) -> Any:
+    """The most frequent of up to n answers; stops once the vote is decided.
+
+    With `confidence`, such as 0.95, it also stops once the leader is that likely to stay ahead.
+    """
     from cogitate.search import SelfConsistency
 
     chosen = process or answer().for_kind(kind)
-    return _solve(kind, chosen, majority().for_kind(kind), SelfConsistency(_count(n, "n")))
+    return _solve(
+        kind,
+        chosen,
+        majority().for_kind(kind),
+        SelfConsistency(_count(n, "n"), confidence=confidence),
+    )
 
 
 @factory.strategy
@@ -114,12 +124,18 @@ def beam_search(
     depth: int = 16,
     scorer: A_SCORER | None = None,
     process: A_PROCESS | None = None,
+    final: A_SCORER | None = None,
 ) -> Any:
-    """Keep the best partial answers at each step, by a scorer."""
+    """Keep the best partial answers at each step, by a scorer.
+
+    `final` ranks the finished answers anew, such as `majority()`.
+    """
     from cogitate.search import BeamSearch
 
     search = BeamSearch(_count(width, "width"), _count(branch, "branch"), _count(depth, "depth"))
-    return _solve(kind, process or reasoning().for_kind(kind), scorer, search)
+    judged_by = scorer if scorer is not None else judge().for_kind(kind)
+    solved = _solve(kind, process or reasoning().for_kind(kind), judged_by, search)
+    return replace(solved, final=final)
 
 
 @factory.strategy
@@ -285,19 +301,36 @@ def default_strategy(kind: str) -> tuple[Assembled, str]:
     return best_of(n=4), ""
 
 
-def filled(strategy: Assembled, kind: str) -> tuple[Assembled, str]:
-    """The strategy with the scorers that were left open filled in by kind, and why those."""
+def filled(strategy: Assembled, kind: str, verifier: bool = False) -> tuple[Assembled, str]:
+    """The strategy with the scorers that were left open filled in, and why those.
+
+    Args:
+        strategy: what was chosen.
+        kind: of the answer.
+        verifier: whether a process reward model is at hand.
+    """
     voting = strategy.name in ("self_consistency", "vote")
     reason = _SELDOM_AGREE if voting and kind not in VOTABLE else ""
     arguments = dict(strategy.arguments)
-    for name, parameter in strategy.factory.parameters.items():
+    for name in strategy.factory.parameters:
         held = strategy.argument(name)
         if isinstance(held, Assembled) and held.family == "strategy":
-            arguments[name], reason = filled(held, kind)
-        elif held is None and strategy.family == "strategy" and parameter.takes("scorer"):
-            arguments[name], reason = default_scorer(kind)
+            arguments[name], reason = filled(held, kind, verifier)
+        elif held is None and name == "scorer" and strategy.family == "strategy":
+            steps = strategy.factory is beam_search
+            arguments[name], reason = _of_steps(verifier) if steps else default_scorer(kind)
     ordered = tuple((n, arguments[n]) for n in strategy.factory.parameters if n in arguments)
     return replace(strategy, arguments=ordered), reason
+
+
+def _of_steps(verifier: bool) -> tuple[Assembled, str]:
+    """Partial answers cannot vote: a verifier of steps scores them, or else a judge."""
+    if verifier:
+        return prm(), "a verifier is at hand, so it scores the steps"
+    return (
+        judge(),
+        "no verifier was given, so a judge scores the steps; --model verifier=SPEC names one",
+    )
 
 
 _SELDOM_AGREE = (

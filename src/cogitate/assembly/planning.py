@@ -44,6 +44,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a choice of strategy may depend on, apart from the task."""
+
+    configuration: Configuration
+    functions: Mapping[str, Function] = field(default_factory=lambda: MappingProxyType({}))
+    verifier: bool = False
+    """Whether a process reward model is at hand."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """One run: what is asked, how, by whom and for how much."""
 
@@ -106,11 +116,13 @@ def plan(
         InvalidInput: in one sentence, for anything that cannot be done.
     """
     wanted = asked(question, kind)
-    choice = choose(strategy, scorer, wanted.task.kind, configuration, functions or {})
+    models = named(model, configuration)
+    known = Known(configuration, MappingProxyType(dict(functions or {})), models.has_verifier)
+    choice = choose(strategy, scorer, wanted.task.kind, known)
     return Plan(
         wanted,
         choice,
-        named(model, configuration),
+        models,
         check_budget(budget if budget is not None else configuration.budget),
         check_seed(seed),
         configuration,
@@ -127,8 +139,7 @@ def choose(
     strategy: str | Chosen | None,
     judged_by: str | Any | None,
     kind: str,
-    configuration: Configuration,
-    functions: Mapping[str, Function],
+    known: Known,
 ) -> Choice:
     """The strategy for a kind of answer, with its scorer filled in.
 
@@ -140,8 +151,8 @@ def choose(
     reason = ""
     if judged_by is not None:
         judged_by = _scorer(judged_by)
-    if strategy is None and judged_by is None and configuration.strategy:
-        strategy = configuration.strategy
+    if strategy is None and judged_by is None and known.configuration.strategy:
+        strategy = known.configuration.strategy
     if strategy is None and judged_by is not None:
         strategy = names.best_of(scorer=judged_by)
         judged_by = None
@@ -162,7 +173,7 @@ def choose(
                 f"{made.name} takes no scorer; use one that does, such as best_of(n=4)"
             )
         made = made.with_argument("scorer", judged_by)
-    filled, why = names.filled(given(made, functions), kind)
+    filled, why = names.filled(given(made, known.functions), kind, known.verifier)
     return Choice(filled, "; ".join(r for r in (reason, why) if r))
 
 
