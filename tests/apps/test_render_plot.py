@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+from itertools import pairwise
 
 import pytest
 from rich.console import Console
@@ -58,7 +59,7 @@ def test_markers_stand_where_the_values_are() -> None:
     places = marker_rows(lines[:21], "o")
     assert len(places) == 6
     columns = [c for c, _ in places]
-    gaps = {b - a for a, b in zip(columns, columns[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(columns)}
     assert max(gaps) - min(gaps) <= 1  # a log axis spaces powers of two evenly
     rows = [r for _, r in places]
     assert rows == sorted(rows, reverse=True)

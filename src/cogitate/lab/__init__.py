@@ -1,0 +1,40 @@
+"""Small worlds in which claims can be checked anywhere: recorded pools, generated tasks, curves."""
+
+from __future__ import annotations
+
+from .curve import METHODS, SIZES, Curve, CurvePoint, GradedQuestion, Line, accuracy_curve, graded
+from .pools import (
+    About,
+    Pool,
+    Question,
+    Sample,
+    excerpt,
+    open_pool,
+    packaged_pools,
+    with_questions,
+    write_pool,
+)
+from .tasks import WordProblem, word_problem, word_problems
+
+__all__ = [
+    "METHODS",
+    "SIZES",
+    "About",
+    "Curve",
+    "CurvePoint",
+    "GradedQuestion",
+    "Line",
+    "Pool",
+    "Question",
+    "Sample",
+    "WordProblem",
+    "accuracy_curve",
+    "excerpt",
+    "graded",
+    "open_pool",
+    "packaged_pools",
+    "with_questions",
+    "word_problem",
+    "word_problems",
+    "write_pool",
+]
