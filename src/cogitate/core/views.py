@@ -30,7 +30,14 @@ class SeenAs(Generic[S]):
                 return Unscored(failure.reason)
 
         seen = await gather(*(look(state) for state in states))
-        scores = iter(await self.scorer(task, [s for s in seen if isinstance(s, Artifact)]))
+        visible = [s for s in seen if isinstance(s, Artifact)]
+        found = await self.scorer(task, visible)
+        if len(found) != len(visible):
+            raise Failed(
+                f"the scorer gave {len(found)} scores for {len(visible)} candidates; it must give one each",
+                "malformed",
+            )
+        scores = iter(found)
         return [s if isinstance(s, Unscored) else next(scores) for s in seen]
 
 
