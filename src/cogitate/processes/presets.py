@@ -35,11 +35,11 @@ WORD_PROBLEMS = Preset(
     ),
     examples=(
         (
-            "Ann has 5 apples. Ben gives her 3 more. How many apples does she have now?",
+            "Ann has 5 apples. Ben gives her 3 more. How many apples does she have?",
             "5 + 3 = 8\n#### 8",
         ),
         (
-            "A shop has 4 boxes with 6 pens in each box. It sells 5 pens. How many pens are left?",
+            "A shop has 4 boxes with 6 pens each. It sells 5. How many pens are left?",
             "4 * 6 = 24\n24 - 5 = 19\n#### 19",
         ),
     ),
