@@ -40,6 +40,8 @@ class TopK:
 class TopKSpread:
     """The k best with at most `per_parent` children of any one parent: keeps lines apart.
 
+    Children of the root have no line in common.
+
     >>> TopKSpread(per_parent=2)
     TopKSpread(per_parent=2)
     """
@@ -49,7 +51,8 @@ class TopKSpread:
     def __call__(
         self, candidates: Sequence[Candidate[S]], k: int, seed: Seed
     ) -> Sequence[Candidate[S]]:
-        values, parents = [c.value for c in candidates], [c.parent for c in candidates]
+        values = [c.value for c in candidates]
+        parents = [(c.parent,) if c.parent is not None else (None, c.id) for c in candidates]
         return [candidates[i] for i in top_k_spread(values, parents, k, self.per_parent)]
 
 
