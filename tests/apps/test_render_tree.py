@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from cogitate.apps.render import SearchTree, grown
-from cogitate.core.events import Noted
+from cogitate.core.events import Answered, Noted
+from cogitate.core.seeds import Seed
+from cogitate.core.task import Task
+from cogitate.drive import run
+from cogitate.processes import Answer, Reasoning
+from cogitate.scorers import Majority, ProcessReward
+from cogitate.search import BeamSearch, BestOf, SelfConsistency, Solve, Vote
+from cogitate.testing import FakeEngine
 
 BEAM: list[dict[str, Any]] = [
     {"kind": "expanded", "id": "s", "parent": None, "depth": 0, "text": "start"},
@@ -65,18 +72,18 @@ def test_events_and_journal_records_show_the_same(form: Any) -> None:
 
 
 def test_searches_at_different_places_are_kept_apart() -> None:
-    notes = [Noted("", f"{i}#{j}", n["kind"], n) for i in (0, 1) for j, n in enumerate(BEAM)]
+    notes = [Noted("", f"0/{i}#{j}", n["kind"], n) for i in (0, 1) for j, n in enumerate(BEAM)]
     lines = shown(SearchTree(grown(notes)))
     assert lines.count("· start") == 2
-    assert "0" in lines
-    assert "1" in lines
+    assert "top" in lines
+    assert "0/1" in lines
 
 
-def test_a_child_flow_speaks_of_its_parents_nodes() -> None:
+def test_child_flows_speak_of_one_search() -> None:
     notes = [
-        Noted("", "2#0", "expanded", {"id": "a"}),
-        Noted("", "2/0/1#0", "expanded", {"id": "b", "parent": "a"}),
-        Noted("", "2/0/1#1", "scored", {"id": "b", "value": 1}),
+        Noted("", "2/0/0/0#0", "expanded", {"id": "a"}),
+        Noted("", "2/0/1/0#0", "expanded", {"id": "b", "parent": "a"}),
+        Noted("", "2/0/1/0#1", "scored", {"id": "b", "value": 1}),
     ]
     assert shown(SearchTree(grown(notes)))[:2] == ["· (a)", "└── · 1.000 (b)"]
 
@@ -175,3 +182,67 @@ def test_any_notes_can_be_shown(said: list[dict[str, Any]]) -> None:
             stack += node.children
     assert sorted(seen) == sorted(i for held in grove.scopes.values() for i in held)
     assert set(seen) == named
+
+
+STRATEGIES = {
+    "beam": Solve(Reasoning(), ProcessReward(), BeamSearch(width=2, branch=2, depth=4)),
+    "best": Solve(Answer(), Majority(), BestOf(3)),
+    "consistency": Solve(Answer(), Majority(), SelfConsistency(5)),
+}
+
+
+def heard(strategy: Any) -> tuple[list[Any], Any]:
+    events: list[Any] = []
+    task = Task.of("Ann has 3 apples and buys 4 more. How many has she?", kind="number")
+    found = run(strategy(task, Seed(0)), FakeEngine(), listen=events.append).value
+    return [e for e in events if isinstance(e, Noted | Answered)], found
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_tree_of_a_real_run(name: str) -> None:
+    events, found = heard(STRATEGIES[name])
+    grove = grown(events)
+    (nodes,) = grove.scopes.values()
+    expanded = [e.data for e in events if isinstance(e, Noted) and e.kind == "expanded"]
+    assert {e["id"]: e["parent"] for e in expanded} == {
+        n.id: n.parent or None for n in nodes.values()
+    }
+    assert [n.id for n in nodes.values() if n.mark == "chosen"] == [found.best.id]
+    assert nodes[found.best.id].value == pytest.approx(found.best.value)
+    judged = [e.data for e in events if isinstance(e, Noted) and e.kind == "scored"]
+    values = {i: v for data in judged for i, v in zip(data["ids"], data["values"], strict=True)}
+    assert {n.id: n.value for n in nodes.values() if n.value is not None} == values
+    assert all(n.text for n in nodes.values())
+    assert not grove.texts  # every generated text found its node
+    for candidate in found.items:  # a node's text is its own part of the candidate's
+        assert candidate.state.text.rstrip().endswith(nodes[candidate.id].text.rstrip())
+
+
+def test_the_runs_of_a_vote_are_trees_of_their_own() -> None:
+    events, _ = heard(Vote(STRATEGIES["best"], n=3))
+    grove = grown(events)
+    assert [len(nodes) for nodes in grove.scopes.values()] == [3, 3, 3]
+    for nodes in grove.scopes.values():
+        assert [n.mark for n in nodes.values()].count("chosen") == 1
+
+
+def test_lost_nodes_are_marked() -> None:
+    grove = grown(
+        [
+            Noted(
+                "", "0/0#1", "lost", {"id": "0", "cause": "budget", "reason": "the grant is spent"}
+            ),
+            Noted("", "0/1#1", "expanded", {"id": "1", "parent": None}),
+            Noted("", "#4", "scored", {"ids": ["1"], "values": [None], "reasons": ["no score"]}),
+        ]
+    )
+    assert shown(SearchTree(grove))[:2] == ["✂ unscored the grant is spent", "· unscored no score"]
+
+
+def test_texts_that_wait_are_bounded() -> None:
+    grove = grown(
+        {"kind": "reply", "at": f"0/{i}#0", "ask": "Generate", "value": {"text": "x" * 9000}}
+        for i in range(10_050)
+    )
+    assert len(grove.texts) == 10_000
+    assert max(map(len, grove.texts.values())) == 4000

@@ -111,7 +111,8 @@ def accuracy_table(curve: Curve) -> Grid:
 def cost_lines(roles: Mapping[str, Usage], total: Usage | None = None) -> Grid:
     """What was spent, one row a role and one for all."""
     whole = sum(roles.values(), ZERO) if total is None else total
-    spent = [*sorted(roles.items()), ("all", whole)] if len(roles) != 1 else sorted(roles.items())
+    used = sorted((role, u) for role, u in roles.items() if u != ZERO)
+    spent = used if len(used) == 1 and used[0][1] == whole else [*used, ("all", whole)]
     columns: list[tuple[str, Callable[[Usage], str]]] = [
         ("calls", lambda u: count(u.calls)),
         ("tokens in", lambda u: count(u.tokens_in)),

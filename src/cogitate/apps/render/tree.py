@@ -1,8 +1,9 @@
 """The search tree of a run, rebuilt from what its flows published.
 
-Notes that are understood: `expanded` (`id`, `parent`, `depth`), `scored` (`id`, `value`, or `reason`
-where it could not be scored), `backed_up` (`id`, `value`, `visits`), and `kept`, `pruned`, `cut`, `chosen`
-(`ids` or `id`). Any of them may carry `text`. Others are counted and not shown.
+Notes that are understood: `expanded` (`id`, `parent`), `scored` (`ids`, `values`, `reasons`, or `id`,
+`value`, `reason`), `backed_up` (the same with `visits`), `kept`, `pruned` and `chosen` (`ids` or `id`), `lost`
+(`id`, `reason`), `ranked` (`items` of `id`, `text`, `value`, best first). Other notes are counted and not
+shown. The text of a node is what its flow generated before it was expanded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from cogitate.core.events import Noted
+from cogitate.core.events import Answered, Noted
+from cogitate.core.requests import Completion, Generate, Reply
 
 from .clean import one_line
 
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-Note = Noted | Mapping[str, Any]
-"""An event, a journal's note record, or a mapping with `kind` and the note's data."""
+Said = Noted | Answered | Mapping[str, Any]
+"""An event, a journal's record, or a mapping with `kind` and the note's data."""
+
+_TEXT = 4000
+"""Characters kept of what a node's flow generated; its end counts."""
+_WAITING = 10_000
+"""Flows whose text is held until they say what it belongs to."""
 
 _MARKS = {
     "kept": ("✓", "+", "green"),
@@ -47,6 +54,8 @@ class Branch:
     mark: str = ""
     """`kept`, `pruned`, `cut` or `chosen`: the last that was said of it."""
     parent: str = ""
+    made_at: str = ""
+    """Path of the flow that expanded it."""
     children: list[Branch] = field(default_factory=list["Branch"])
 
 
@@ -54,67 +63,106 @@ class Branch:
 class Grove:
     """The trees of a run; searches at different places in it are kept apart."""
 
-    # Mutable on purpose: the live view adds notes as they come.
+    # Mutable on purpose: the live view adds events as they come.
     scopes: dict[tuple[str, str], dict[str, Branch]] = field(
         default_factory=dict[tuple[str, str], dict[str, Branch]]
     )
     others: int = 0
     """Notes that say nothing about a tree."""
+    texts: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """What flows generated that have not said yet which node it made."""
 
-    def add(self, note: Note) -> None:
-        """Take in one note; what is malformed is counted and changes nothing."""
-        stream, at, kind, data = _read(note)
-        ids = _ids(data)
-        if kind not in ("expanded", "scored", "backed_up", *_MARKS) or not kind or not ids:
+    def add(self, said: Said) -> None:
+        """Take in one event; what is malformed is counted and changes nothing."""
+        stream, at, kind, data = _read(said)
+        path = at.rpartition("#")[0]
+        if kind == _GENERATED:
+            self._generated((stream, path), str(data.get("text", "")))
+            return
+        if kind == _OTHER:
+            return
+        changes = list(_changes(kind, data))
+        if not changes:
             self.others += 1
             return
-        parent = data.get("parent")
-        parent_id = "" if parent is None else str(parent)
-        held = self._scope(stream, at, ids, parent_id)
-        for name in ids:
-            node = held.setdefault(name, Branch(name))
-            if isinstance(text := data.get("text"), str):
-                node.text = text
-            if kind == "expanded" and parent_id and not node.parent:
-                node.parent = parent_id
-                held.setdefault(parent_id, Branch(parent_id)).children.append(node)
-            elif kind in ("scored", "backed_up"):
-                _score(node, data)
-            elif kind in _MARKS:
-                node.mark = kind
+        ids = [change.id for change in changes] + [c.parent for c in changes if c.parent]
+        held = self._scope(stream, path, kind, ids)
+        if held is None:
+            return
+        for change in changes:
+            self._apply(held, change, (stream, path), kind)
+
+    def _generated(self, place: tuple[str, str], text: str) -> None:
+        if place not in self.texts and len(self.texts) >= _WAITING:
+            self.texts.pop(next(iter(self.texts)))
+        self.texts[place] = (self.texts.get(place, "") + text)[-_TEXT:]
+
+    def _apply(
+        self, held: dict[str, Branch], change: _Change, place: tuple[str, str], kind: str
+    ) -> None:
+        if kind == "ranked" and change.id not in held:
+            return  # a vote over searches names its runs, not their nodes
+        node = held.setdefault(change.id, Branch(change.id))
+        if kind == "expanded":
+            node.made_at = place[1]
+            node.text = self.texts.pop(place, "") or node.text
+        if kind == "expanded" and change.parent and not node.parent:
+            node.parent = change.parent
+            held.setdefault(change.parent, Branch(change.parent)).children.append(node)
+        if change.text and not (kind == "ranked" and node.text):  # the whole text repeats its steps
+            node.text = change.text
+        node.mark = change.mark or node.mark
+        node.visits = change.visits or node.visits
+        if change.value is not None:
+            node.value, node.reason = change.value, ""
+        else:
+            node.reason = change.reason or node.reason
 
     def roots(self) -> list[tuple[str, list[Branch]]]:
         """The trees by place; the place is empty where there is only one."""
         found: list[tuple[str, list[Branch]]] = []
         for (stream, path), held in self.scopes.items():
-            place = " ".join(p for p in (stream, path) if p) if len(self.scopes) > 1 else ""
+            place = (
+                " ".join(p for p in (stream, path or "top") if p) if len(self.scopes) > 1 else ""
+            )
             found.append((place, _rooted(held)))
         return found
 
-    def _scope(self, stream: str, at: str, ids: Sequence[str], parent: str) -> dict[str, Branch]:
-        """The search a note belongs to: a child flow may speak of its parent flow's nodes."""
-        path = at.rpartition("#")[0] if "#" in at else at
-        wanted = {*ids, parent} - {""}
+    def _scope(
+        self, stream: str, path: str, kind: str, ids: Sequence[str]
+    ) -> dict[str, Branch] | None:
+        """The search that a note belongs to.
+
+        A search grows its nodes in child flows and judges them in its own, so a note belongs to the
+        nearest place above that knows one of its nodes; a new root to the flow above its own.
+        """
         place = path
         while True:
             held = self.scopes.get((stream, place))
-            if held is not None and not wanted.isdisjoint(held):
-                return held
+            if held is not None and not held.keys().isdisjoint(ids):
+                twice = (
+                    kind == "expanded" and ids[0] in held and held[ids[0]].made_at not in ("", path)
+                )
+                return self.scopes.setdefault((stream, path), {}) if twice else held
             if not place:
-                return self.scopes.setdefault((stream, path), {})
-            place = place.rpartition("/")[0]
+                break
+            place = _above(place)
+        if kind == "ranked":
+            return None
+        home = _above(path) if kind in ("expanded", "lost") else path
+        return self.scopes.setdefault((stream, home), {})
 
 
-def grown(notes: Iterable[Note]) -> Grove:
-    """The trees that these notes tell of.
+def grown(events: Iterable[Said]) -> Grove:
+    """The trees that these events or journal records tell of.
 
     >>> said = [{"kind": "expanded", "id": "a"}, {"kind": "expanded", "id": "b", "parent": "a"}]
     >>> [(root.id, root.children[0].id) for _, roots in grown(said).roots() for root in roots]
     [('a', 'b')]
     """
     grove = Grove()
-    for note in notes:
-        grove.add(note)
+    for said in events:
+        grove.add(said)
     return grove
 
 
@@ -194,32 +242,84 @@ def _key(plain: bool) -> str:
     return "  ".join(f"{mark} {name}" for mark, name in marks)
 
 
-def _read(note: Note) -> tuple[str, str, str, Mapping[str, Any]]:
-    if isinstance(note, Noted):
-        return note.stream, note.at, note.kind, note.data
-    kind, data = note.get("kind"), note.get("data")
+_GENERATED, _OTHER = "generated", "other"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What one note says of one node."""
+
+    id: str
+    parent: str = ""
+    text: str = ""
+    value: float | None = None
+    reason: str = ""
+    visits: int = 0
+    mark: str = ""
+
+
+def _read(said: Said) -> tuple[str, str, str, Mapping[str, Any]]:
+    if isinstance(said, Noted):
+        return said.stream, said.at, said.kind, said.data
+    if isinstance(said, Answered):
+        value = said.outcome.value if isinstance(said.outcome, Reply) else None
+        if isinstance(said.request, Generate) and isinstance(value, Completion):
+            return said.stream, said.at, _GENERATED, {"text": value.text}
+        return said.stream, said.at, _OTHER, {}
+    kind, data = said.get("kind"), said.get("data")
     if kind == "note":  # a journal's record
-        kind, data = note.get("ask"), note.get("value")
-    inner = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else note
-    return str(note.get("stream", "")), str(note.get("at", "")), str(kind), inner
+        kind, data = said.get("ask"), said.get("value")
+    elif kind == "reply":
+        kind, data = (_GENERATED if said.get("ask") == "Generate" else _OTHER), said.get("value")
+    inner = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else said
+    return str(said.get("stream", "")), str(said.get("at", "")), str(kind), inner
 
 
-def _ids(data: Mapping[str, Any]) -> list[str]:
-    many = data.get("ids")
-    if isinstance(many, list | tuple):
-        return [str(i) for i in cast("Sequence[Any]", many)]
-    one = data.get("id")
-    return [] if one is None else [str(one)]
+def _changes(kind: str, data: Mapping[str, Any]) -> Iterator[_Change]:
+    if kind == "ranked":
+        for place, item in enumerate(_listed(data.get("items"))):
+            if isinstance(item, Mapping):
+                told = _told(cast("Mapping[str, Any]", item), "chosen" if place == 0 else "")
+                yield from told
+    elif kind in ("expanded", "scored", "backed_up"):
+        if "ids" not in data:
+            yield from _told(data, "")
+            return
+        values, reasons = _listed(data.get("values")), _listed(data.get("reasons"))
+        for i, name in enumerate(_listed(data.get("ids"))):
+            value = values[i] if i < len(values) else None
+            reason = reasons[i] if i < len(reasons) else ""
+            yield from _told({"id": name, "value": value, "reason": reason}, "")
+    elif kind in ("kept", "pruned", "chosen", "cut", "lost"):
+        mark = "cut" if kind == "lost" else kind
+        for name in _listed(data.get("ids")) or [data.get("id")]:
+            yield from _told({**data, "id": name}, mark)
 
 
-def _score(node: Branch, data: Mapping[str, Any]) -> None:
-    value, visits, reason = data.get("value"), data.get("visits"), data.get("reason")
-    if isinstance(value, int | float) and math.isfinite(value):
-        node.value, node.reason = float(value), ""
-    if isinstance(visits, int):
-        node.visits = visits
-    if isinstance(reason, str):
-        node.reason = reason
+def _told(data: Mapping[str, Any], mark: str) -> Iterator[_Change]:
+    name, parent = data.get("id"), data.get("parent")
+    if name is None or name == "":
+        return
+    text, value, reason, visits = (data.get(k) for k in ("text", "value", "reason", "visits"))
+    known = isinstance(value, int | float) and math.isfinite(value)
+    yield _Change(
+        id=str(name),
+        parent="" if parent is None else str(parent),
+        text=text if isinstance(text, str) else "",
+        value=float(cast(float, value)) if known else None,
+        reason=reason if isinstance(reason, str) else "",
+        visits=visits if isinstance(visits, int) else 0,
+        mark=mark,
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else []
+
+
+def _above(path: str) -> str:
+    """The flow above: a child adds two numbers to its parent's path."""
+    return "/".join(path.split("/")[:-2])
 
 
 def _rooted(held: Mapping[str, Branch]) -> list[Branch]:
