@@ -1,0 +1,139 @@
+"""Every search on every process with every scorer: what all of them must keep.
+
+A new search, process or scorer is one row. The default run takes each search with both processes and each
+scorer at least once, with sampled prefixes and cuts; the full product with every prefix and cut is `slow`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from cogitate import _conformance as conformance
+from cogitate.core.candidates import Score, Unscored
+from cogitate.core.flow import gather
+from cogitate.core.requests import Call
+from cogitate.core.task import Task
+from cogitate.core.usage import UNITS
+from cogitate.processes import Answer, Reasoning
+from cogitate.scorers import (
+    Judge,
+    ListwiseJudge,
+    Majority,
+    MeanLogprob,
+    ProcessReward,
+    PTrue,
+    SelfCertainty,
+    StepVote,
+    Weighted,
+)
+from cogitate.search import BeamSearch, BestOf, SelfConsistency, Solve, Vote
+from cogitate.testing import CHECKS, Case, FakeEngine, Rates
+
+
+@dataclass(frozen=True)
+class ByCall:
+    """A verifier of the user's: one `Call` per candidate."""
+
+    async def __call__(self, task: Task, states: Any) -> list[Score | Unscored]:
+        async def one(text: str) -> Score | Unscored:
+            return Score(float(len(await Call("length", (text,)))))
+
+        return await gather(*(one(state.text) for state in states))
+
+
+SEARCHES: dict[str, tuple[Any, int]] = {
+    "best_of": (BestOf(6), 6),
+    "self_consistency": (SelfConsistency(n=8), 3),
+    "self_consistency_whole": (SelfConsistency(n=6, stop_early=False), 6),
+    "beam_search": (BeamSearch(width=2, branch=3, depth=6), 4),
+}
+PROCESSES: dict[str, Any] = {"answer": Answer(logprobs=5), "reasoning": Reasoning(logprobs=5)}
+SCORERS: dict[str, Any] = {
+    "majority": Majority(),
+    "mean_logprob": MeanLogprob(),
+    "weighted": Weighted(MeanLogprob()),
+    "self_certainty": SelfCertainty(),
+    "prm": ProcessReward(),
+    "step_vote": StepVote(ProcessReward(), "min", "vote"),
+    "judge": Judge(),
+    "listwise_judge": ListwiseJudge(),
+    "p_true": PTrue(),
+    "function": ByCall(),
+}
+RATES = Rates(flops=2.0, bytes_moved=3.0, usd=0.001)
+
+
+def engine(**options: Any) -> FakeEngine:
+    return FakeEngine(rates=RATES, **options)
+
+
+def case(search: str, process: str, scorer: str) -> Case:
+    found, together = SEARCHES[search]
+    one_shot = process == "answer" and search == "beam_search"
+    strategy = Solve(PROCESSES[process], SCORERS[scorer], found)
+    name = f"{search} × {process} × {scorer}"
+    return Case(name, strategy, together=3 if one_shot else together, engine=engine)
+
+
+def rows() -> list[Case]:
+    """Each search with both processes; scorers in turn, so that each occurs."""
+    turn = itertools.cycle(SCORERS)
+    found = [
+        case(search, process, "majority") for search, process in itertools.product(SEARCHES, PROCESSES)
+    ]
+    for search in ("best_of", "beam_search"):
+        for process in PROCESSES:
+            found += [case(search, process, next(turn)) for _ in range(len(SCORERS) // 2)]
+    inner = Solve(Answer(), Majority(), BestOf(2))
+    found.append(Case("vote of strategies", Vote(inner, 3), together=6, engine=engine))
+    return list({row.name: row for row in found}.values())
+
+
+ROWS = rows()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_sampled(row: Case, check: Callable[[Case], None]) -> None:
+    check(row)
+
+
+def test_every_row_of_the_tables_is_used() -> None:
+    used = " ".join(row.name for row in ROWS)
+    for name in (*SEARCHES, *PROCESSES, *SCORERS):
+        assert name in used
+
+
+@pytest.mark.parametrize("unit", [u for u in UNITS if u != "seconds"])
+@pytest.mark.parametrize("search", ["best_of", "beam_search"])
+def test_every_unit_of_a_budget_is_kept(search: str, unit: str) -> None:
+    conformance.keeps_every_budget(case(search, "reasoning", "judge"), unit, most=6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_full_product(search: str, process: str, scorer: str) -> None:
+    row = case(search, process, scorer)
+    everything = 10_000
+    conformance.same_answer_under_every_driver(row, rounds=5)
+    conformance.resumes_from_every_prefix(row, most=everything)
+    for unit in ("tokens_out", "calls"):
+        conformance.keeps_every_budget(row, unit, most=60)
+    conformance.batches_form(row)
+    conformance.parents_exist(row)
+    conformance.shares_no_state(row)
+    conformance.survives_failures(row, most=everything)
+    conformance.survives_bad_text(row)
+    for texts in ("malformed", "empty", "truncated", "mixed"):
+        bad = replace(row, engine=lambda texts=texts, **o: engine(**{"texts": texts, **o}), together=0)
+        conformance.resumes_from_every_prefix(bad, most=40)
+        conformance.keeps_every_budget(bad, most=20)
+        conformance.survives_failures(bad, most=40)
