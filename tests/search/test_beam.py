@@ -97,15 +97,31 @@ def test_a_level_is_asked_at_once():
 
 
 def test_finished_candidates_narrow_the_beam():
-    """With two letters a step for some, finished ones wait while the rest goes on."""
-    long = engine(lambda r: "aaa" if letter(r) == "a" else letter(r))
-    ranking = solved(
-        BeamSearch(4, 4, depth=3, distinct=False),
-        ByTable(lambda t: float(t.count("a"))),
-        serve=long,
-    ).value
-    assert len([c for c in ranking.items if c.state.complete]) == 4
-    assert ranking.best.value == max(c.value for c in ranking.items)
+    """Some words are whole after one step; each that is kept leaves one place less."""
+    serve = engine(lambda r: "aaa" if letter(r) == "a" else letter(r))
+    events = []
+    scorer = ByTable(lambda text: float(text.startswith("a")) - len(text))
+    done = solved(
+        BeamSearch(6, 1, depth=3, distinct=False), scorer, serve=serve, listen=events.append, seed=0
+    )
+    notes = [e for e in events if type(e).__name__ == "Noted"]
+    ended = {e.data["id"] for e in notes if e.kind == "expanded" and e.data["done"]}
+    finished = 0
+    levels = [e.data["ids"] for e in notes if e.kind == "kept"]
+    for kept in levels:
+        assert len(kept) <= 6 - finished
+        finished += sum(i in ended for i in kept)
+    assert 0 < sum(i in ended for i in levels[0]) < 6
+    assert sum(c.state.complete for c in done.value.items) == finished == 6
+
+
+def test_no_more_than_width_ever_finish():
+    """With branches to spare every level could finish more than there are places."""
+    serve = engine(lambda r: "aaa" if letter(r) == "a" else letter(r))
+    for seed in range(6):
+        search = BeamSearch(3, 6, depth=3, distinct=False)
+        ranking = solved(search, ByTable(lambda t: -float(len(t))), serve=serve, seed=seed).value
+        assert sum(c.state.complete for c in ranking.items) <= 3
 
 
 def test_equal_siblings_count_once():

@@ -4,7 +4,7 @@ import pytest
 from search_toys import TASK, Asked, ByTable, Letters, engine, letter, match
 
 from cogitate.core.candidates import Score, Unscored
-from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.errors import Failed, InvalidInput, OutOfBudget
 from cogitate.core.requests import Generate
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import Budget
@@ -116,7 +116,10 @@ def test_a_scorer_that_breaks_its_word_leaves_candidates_unscored():
     async def dead(task, states):
         raise Failed("no verifier")
 
-    for scorer in (short, nan, dead):
+    async def refused(task, states):
+        raise OutOfBudget("calls", 1, 0)
+
+    for scorer in (short, nan, dead, refused):
         ranking = solved(3, scorer=scorer).value
         assert [type(c.score) for c in ranking.items] == [Unscored] * 3
 

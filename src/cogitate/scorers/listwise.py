@@ -96,7 +96,7 @@ class ListwiseJudge:
             players = list[str]()
             for block, shares in zip(blocks, ranked, strict=True):
                 if isinstance(shares, Unscored):
-                    dead.update({text: shares for text in block if text not in standing})
+                    dead.update(dict.fromkeys(block, shares))
                     continue
                 for text in block:
                     standing[text] = _Standing(stage, shares[text], len(block) - 1)
