@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
-from cogitate.apps.render import Plot, PlotPoint, Series
+from cogitate.apps.render import Plot, PlotPoint, Series, accuracy_plot
+from cogitate.lab import accuracy_curve, open_pool, packaged_pools
 
 XS = (1, 2, 4, 8, 16, 32)
 
@@ -131,3 +132,15 @@ def test_names_are_cleaned() -> None:
     assert "\x1b" not in text
     assert "evil name" in text
     assert text.startswith("T\n")
+
+
+def test_the_curve_of_the_packaged_pool_is_drawn() -> None:
+    curve = accuracy_curve(open_pool(packaged_pools()[0]))
+    plot = accuracy_plot(curve)
+    assert [s.name for s in plot.series] == [
+        curve.line(m).label for m in ("single", "majority", "best_mean", "coverage")
+    ]
+    assert [p.y for p in plot.series[1].points] == [p.value for p in curve.line("majority").points]
+    lines = plot.lines(ascii_only=True)
+    assert max(map(len, lines)) <= 80
+    assert ["1", "2", "4", "8", "16", "32"] in [line.split() for line in lines]

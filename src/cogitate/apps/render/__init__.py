@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .clean import cleaned, in_ascii, one_line, safe_text
-from .plot import Plot, PlotPoint, Series
+from .plot import Plot, PlotPoint, Series, accuracy_plot
 from .tables import Grid, accuracy_table, candidate_table, cost_lines, count, paper_table, share
 from .tree import Branch, Grove, SearchTree, grown
 
@@ -15,6 +15,7 @@ __all__ = [
     "PlotPoint",
     "SearchTree",
     "Series",
+    "accuracy_plot",
     "accuracy_table",
     "candidate_table",
     "cleaned",

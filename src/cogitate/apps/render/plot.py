@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.text import Text
 
+    from cogitate.lab.curve import Curve
+
 _COLOURS = ("green", "cyan", "yellow", "magenta", "blue", "red", "white")
 _MARKERS = ("●", "■", "▲", "◆", "○", "□", "△")
 _ASCII_MARKERS = "ox*+#@%"
@@ -106,6 +108,24 @@ class Plot:
         if self.bands is not None:
             return frozenset(self.bands)
         return frozenset(s.name for s in self.series) if len(self.series) <= 2 else frozenset()
+
+
+def accuracy_plot(
+    curve: Curve,
+    methods: Sequence[str] = ("single", "majority", "best_mean", "coverage"),
+    *,
+    width: int = 80,
+    height: int = 16,
+) -> Plot:
+    """Accuracy against N, for the methods among these that the curve has."""
+    lines = [line for name in methods for line in curve.lines if line.method == name]
+    series = tuple(
+        Series(line.label, tuple(PlotPoint(p.n, p.value, p.low, p.high) for p in line.points))
+        for line in lines
+    )
+    return Plot(
+        series, x_label="samples a question", y_label="accuracy", width=width, height=height
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from cogitate.core.candidates import Artifact, Candidate
 from cogitate.core.usage import ZERO, Usage
-from cogitate.recipes import Card
 
 from .clean import one_line, safe_text
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from cogitate.lab.curve import Curve
+    from cogitate.recipes import Card
 
 
 @dataclass(frozen=True)
