@@ -25,6 +25,8 @@ S = TypeVar("S")
 
 SHOWN = 200
 """Characters of a candidate's text in the event `ranked`."""
+MOST_SHOWN = 100
+"""Candidates in the event `ranked`, at most."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Solve(Generic[S]):
 
     Partial states are seen through `preview` where the process has it, and `render` elsewhere. Where the
     scorer asks models, its likely cost is set aside before anything is generated, at most half of
-    what is left; where that is spent, it is paid from the rest. Publishes `ranked` at the end.
+    the calls and a quarter of the tokens left; where that is spent, it is paid from the rest. Publishes `ranked` at the end.
 
     >>> from cogitate.search import BestOf
     >>> Solve(process=None, scorer=None, search=BestOf(4))
@@ -72,7 +74,7 @@ class Solve(Generic[S]):
         items = [c for c in shown if not isinstance(c, Lost)]
         if self.final is not None:
             items = await self._again(task, items, self.final)
-        await note("ranked", items=[_told(c) for c in items])
+        await note("ranked", items=[_told(c) for c in items[:MOST_SHOWN]])
         ranking = found.with_items(items)
         if not lost:
             return ranking
@@ -133,7 +135,7 @@ class Vote:
         if not bests:
             reasons = [run.reason if isinstance(run, Lost) else run.note for run in runs]
             told = f"no run gave a candidate: {reasons[0]}"
-        await note("ranked", items=[_told(c) for c in items])
+        await note("ranked", items=[_told(c) for c in items[:MOST_SHOWN]])
         return Ranking(tuple(items), ending(causes, empty=not items), told)
 
     async def _run(self, task: Task, seed: Seed, index: int) -> Ranking[Artifact] | Lost:

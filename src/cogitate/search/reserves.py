@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Protocol, runtime_checkable
 
 from cogitate.core.candidates import Artifact, Score, Unscored
@@ -15,8 +16,10 @@ from cogitate.core.views import SeenAs
 
 from .rollout import judged
 
-SHARE: Final = 0.5
-"""The verifier gets at most this share of what is left."""
+SHARES: Final = MappingProxyType({"calls": 0.5})
+"""The verifier gets at most this share of what is left of a unit."""
+SHARE: Final = 0.25
+"""The same for the other units: verdicts are shorter than answers, and what is set aside buys no answers."""
 
 
 @runtime_checkable
@@ -26,17 +29,19 @@ class Planned(Protocol):
     def states(self) -> int: ...
 
 
-def verifier_grant(left: Budget, estimate: Budget, share: float = SHARE) -> Budget | None:
+def verifier_grant(left: Budget, estimate: Budget) -> Budget | None:
     """What to set aside: the estimate, but at most a share of what is left of each bounded unit.
 
     Units that the estimate does not name, such as money, and unbounded ones need no reservation here.
 
     >>> verifier_grant(Budget(tokens_out=1000), Budget(tokens_out=800, calls=4))
-    Budget(tokens_out=500)
+    Budget(tokens_out=250)
     """
     wanted = dict(estimate.bounds())
     amounts = {
-        unit: min(wanted[unit], amount * share) for unit, amount in left.bounds() if unit in wanted
+        unit: min(wanted[unit], amount * SHARES.get(unit, SHARE))
+        for unit, amount in left.bounds()
+        if unit in wanted
     }
     whole = {unit: int(amount) for unit, amount in amounts.items() if int(amount) >= 1}
     return Budget(**whole) if whole else None
