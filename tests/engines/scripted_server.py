@@ -403,7 +403,7 @@ async def _stream(request, server, body, prompt, made, chat):
                 return response
             if does.delay_s:
                 await asyncio.sleep(does.delay_s)
-            if options.get("continuous_usage_stats") and does.stream_usage:
+            if options.get("continuous_usage_stats") and does.stream_usage and does.usage != "none":
                 event["usage"] = {"prompt_tokens": len(prompt), "completion_tokens": count}
             await response.write(b": ping\r\ndata: " + json.dumps(event).encode() + b"\r\n\r\n")
         usage = server.usage(prompt, made)

@@ -44,7 +44,11 @@ def ask(requests, *, server=None, probed=False, emitted=None, **engine):
                 running.seen.clear()
                 running.reported.clear()
             try:
-                emit = (lambda i, t: emitted.append((i, t))) if emitted is not None else (lambda i, t: None)
+                emit = (
+                    (lambda i, t: emitted.append((i, t)))
+                    if emitted is not None
+                    else (lambda i, t: None)
+                )
                 return list(await made.serve(requests, emit)), running
             finally:
                 await made.close()
@@ -116,10 +120,15 @@ def test_stop_strings_are_kept_and_reported_by_every_server(kind, probed):
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_endings_are_told_apart(kind):
-    whole = reply_of(Generate(CHAT, seed=1, sampling=GREEDY, max_tokens=60), server=SERVERS[kind], probed=True)
+    whole = reply_of(
+        Generate(CHAT, seed=1, sampling=GREEDY, max_tokens=60), server=SERVERS[kind], probed=True
+    )
     assert (whole.value.text, whole.value.finish) == ("1, 2, 3, 4, 5, 6, 7, 8, 9", "eos")
-    assert whole.value.ids in ((), tuple(tokenize(whole.value.text))), "the end of turn is no part of the ids"
-    cut = reply_of(Generate(CHAT, seed=1, sampling=GREEDY, max_tokens=5), server=SERVERS[kind], probed=True)
+    known = tuple(tokenize(whole.value.text)) if kind in ("vllm", "sglang", "llamacpp") else ()
+    assert whole.value.ids == known, "the end of turn is no part of the ids"
+    cut = reply_of(
+        Generate(CHAT, seed=1, sampling=GREEDY, max_tokens=5), server=SERVERS[kind], probed=True
+    )
     assert (cut.value.text, cut.value.finish) == ("1, 2,", "limit")
 
 
@@ -176,7 +185,9 @@ def test_a_mixed_batch_keeps_its_order():
 
 def test_fewer_choices_than_siblings_fail_the_missing_ones():
     outcomes, _ = ask(
-        [Generate(LETTERS, seed=s, max_tokens=4) for s in range(2)], server={"n": "ignored"}, dialect="vllm"
+        [Generate(LETTERS, seed=s, max_tokens=4) for s in range(2)],
+        server={"n": "ignored"},
+        dialect="vllm",
     )
     assert isinstance(outcomes[0], Reply)
     assert outcomes[1].kind == "malformed"
@@ -222,13 +233,14 @@ def test_the_seam_is_continued_by_ids_not_by_text(kind):
     assert tokenize("abc") != apart
     context = tokenize(render([{"role": "user", "content": "Write."}]))
     by_ids = LETTERS.then("ab", tokenize("ab")).then("c", tokenize("c"))
+    at_once = LETTERS.then("abc", apart)
     by_text = LETTERS.then("ab").then("c")
     texts = {}
-    for name, prompt in {"ids": by_ids, "text": by_text}.items():
+    for name, prompt in {"ids": by_ids, "at once": at_once, "text": by_text}.items():
         request = Generate(prompt, seed=1, sampling=GREEDY, max_tokens=6)
         reply, server = one(request, server=SERVERS[kind], dialect=kind)
         texts[name] = reply.value.text
-        if name == "ids":
+        if name != "text":
             sent = server.bodies[-1]["prompt"]
             assert sent[-2:] == apart
     expected = [*context, *apart]
@@ -236,7 +248,7 @@ def test_the_seam_is_continued_by_ids_not_by_text(kind):
         scores = distribution(expected)
         expected.append(max(range(len(scores)), key=lambda i: scores[i]))
     assert texts["ids"] == detokenize(expected[len(context) + 2 :])
-    assert texts["ids"] != texts["text"]
+    assert texts["ids"] == texts["at once"] != texts["text"]
 
 
 @pytest.mark.parametrize("kind", ["vllm", "llamacpp"])
@@ -263,7 +275,9 @@ def test_raw_prompts_of_text_and_ids():
     for kind in ("vllm", "llamacpp"):
         for prompt in (RAW, Prompt.tokens(tokenize("1, 2, 3,")), Prompt.raw("1, 2,").then(" 3,")):
             reply = reply_of(
-                Generate(prompt, seed=1, sampling=GREEDY, max_tokens=3), server=SERVERS[kind], dialect=kind
+                Generate(prompt, seed=1, sampling=GREEDY, max_tokens=3),
+                server=SERVERS[kind],
+                dialect=kind,
             )
             assert reply.value.text == " 4,"
     outcomes, _ = ask([Generate(RAW, seed=1)], server=SERVERS["openai"], dialect="openai")
@@ -296,7 +310,9 @@ def test_chunks_of_a_final_request_arrive_one_by_one_and_say_the_answer():
 
 def test_streamed_siblings_go_to_their_own_places():
     emitted = []
-    group = [Generate(LETTERS, seed=s, max_tokens=6, sampling=Sampling(1.0), final=True) for s in (5, 6)]
+    group = [
+        Generate(LETTERS, seed=s, max_tokens=6, sampling=Sampling(1.0), final=True) for s in (5, 6)
+    ]
     outcomes, server = ask([Embed(("x",)), *group], server={}, dialect="vllm", emitted=emitted)
     assert len(server.bodies) == 1
     for place in (1, 2):
@@ -340,7 +356,10 @@ def test_logprobs_are_natural_and_cut_to_what_was_asked():
         chosen = reply_of(replace(asked, logprobs=0), server=SERVERS[kind], dialect=kind).value
         assert chosen.logprobs == value.logprobs
         assert chosen.top == ()
-        assert reply_of(replace(asked, logprobs=-1), server=SERVERS[kind], dialect=kind).value.logprobs == ()
+        assert (
+            reply_of(replace(asked, logprobs=-1), server=SERVERS[kind], dialect=kind).value.logprobs
+            == ()
+        )
 
 
 def test_logprobs_that_a_server_leaves_out_fail_instead_of_vanishing():
@@ -402,7 +421,9 @@ def test_defaults_of_the_model_do_not_leak_into_the_sampling():
     _, server = one(Generate(CHAT, seed=2**52 - 1), server=SERVERS["llamacpp"], dialect="llamacpp")
     body = server.bodies[0]
     assert (body["top_k"], body["min_p"]) == (0, 0.0)
-    assert body["seed"] < 2**32 - 1, "llama.cpp clamps to 32 bits, and the largest means a random seed"
+    assert body["seed"] < 2**32 - 1, (
+        "llama.cpp clamps to 32 bits, and the largest means a random seed"
+    )
 
 
 def test_attachments_go_by_url_or_are_refused():
@@ -445,7 +466,7 @@ def test_missing_usage_is_estimated_and_marked():
         request = Generate(CHAT, seed=1, sampling=GREEDY, max_tokens=60, final=final)
         reply = reply_of(request, server=SERVERS["bare"])
         assert reply.usage.estimated
-        assert 0 < reply.usage.tokens_in
+        assert reply.usage.tokens_in > 0
         assert 0 < reply.usage.tokens_out <= 60
         assert reply.usage.usd is None
 

@@ -72,7 +72,10 @@ class Capabilities:
     def as_dict(self) -> dict[str, Any]:
         """All fields as JSON values."""
         raw = asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in raw.items()}
+        return {
+            name: list(cast(tuple[Any, ...], value)) if isinstance(value, tuple) else value
+            for name, value in raw.items()
+        }
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:

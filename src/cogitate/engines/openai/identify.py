@@ -36,7 +36,7 @@ async def identify(client: Client, dialect: Dialect) -> Capabilities:
     rows = _rows(listed)
     if dialect == "generic":
         owners = [str(row.get("owned_by")) for row in rows]
-        kinds = [_OWNERS[owner] for owner in owners if owner in _OWNERS]
+        kinds: list[Dialect] = [_OWNERS[owner] for owner in owners if owner in _OWNERS]
         dialect = kinds[0] if kinds else dialect
     found = replace(
         assumed(dialect),

@@ -122,7 +122,9 @@ def usage_of(counts: Counted, price: Price | None, *, estimated: bool = False) -
 
 def most_in(prompt: Prompt) -> int:
     """No tokeniser and template make more prompt tokens of this."""
-    return prompt.size + TEMPLATE_ONCE + TEMPLATE_PER_MESSAGE * prompt.depth
+    # A token may have no text of its own, so known ids can outnumber the bytes of their text.
+    ids = sum(len(piece.ids) for piece in prompt.continuations)
+    return prompt.size + ids + TEMPLATE_ONCE + TEMPLATE_PER_MESSAGE * prompt.depth
 
 
 def about_in(prompt: Prompt) -> int:
