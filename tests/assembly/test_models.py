@@ -70,6 +70,35 @@ def test_equal_specs_share_an_engine_and_ours_are_closed() -> None:
     assert roles["verifier"][0] is not roles["policy"][0]
 
 
+def test_what_was_opened_is_closed_even_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    def closing(name: str) -> Any:
+        async def close(self: Any) -> None:
+            closed.append(name)
+
+        return close
+
+    for place in (
+        "fake.FakeEngine",
+        "simulated.Simulated",
+        "grading.Grader",
+        "functions.Functions",
+    ):
+        monkeypatch.setattr(f"cogitate.engines.{place}.close", closing(place))
+    opening(["fake", "judge=sim:arithmetic()"], functions={"f": len})
+    assert sorted(closed) == [
+        "fake.FakeEngine",
+        "functions.Functions",
+        "grading.Grader",
+        "simulated.Simulated",
+    ]
+    closed.clear()
+    with pytest.raises(InvalidInput):
+        opening(["fake", "judge=nowhere"])
+    assert closed == ["fake.FakeEngine"]
+
+
 def test_services_grade_and_call_beside_the_models() -> None:
     async def run() -> None:
         held = named("fake", NONE)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import cogitate as cg
 from cogitate.assembly import Configuration
 from cogitate.core.errors import InvalidInput, JournalError
 from cogitate.core.events import Answered, Event
+from cogitate.drive import FileJournal
 from cogitate.engines.simulated import simulated_tasks
 from cogitate.testing import FakeEngine, Rates, Scripted
 
@@ -332,6 +334,59 @@ def test_resuming_from_the_journal_alone(tmp_path: Path) -> None:
     assert again.usage == whole.usage
 
 
+def test_resuming_with_your_own_verifier_and_model(tmp_path: Path) -> None:
+    def length(question: str, answer: str) -> float:
+        return len(answer)
+
+    def oracle(prompt: str, seed: int) -> str:
+        return f"#### {seed % 1000}"
+
+    path = tmp_path / "run.jsonl"
+    known = {"model": cg.model(oracle), "strategy": "best_of(n=5)", "scorer": cg.scorer(length)}
+    whole = solve(journal=path, kind="number", **known)
+    assert cg.replay(path).ranking == whole.ranking
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: len(lines) // 2]))
+    with pytest.raises(InvalidInput, match="names a function that is not here"):
+        cg.resume(path, configuration=NONE)
+    with pytest.raises(InvalidInput, match="was a function of the caller's"):
+        cg.resume(path, configuration=NONE, functions={"length": length})
+    again = cg.resume(
+        path, configuration=NONE, functions={"length": length}, model=cg.model(oracle)
+    )
+    assert again.ranking == whole.ranking
+
+
+def test_the_deadline_counts_what_earlier_runs_took(tmp_path: Path) -> None:
+    path, known = tmp_path / "run.jsonl", {"strategy": "best_of(n=6, scorer=majority())"}
+    known["budget"] = cg.Budget(seconds=50)
+    solve(model=FakeEngine(), journal=path, kind="number", **known)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: len(lines) // 2]))
+    path.with_name("run.jsonl.times").write_text(
+        '{"s": "", "at": "0", "seconds": 1, "elapsed": 99}\n'
+    )
+    engine = FakeEngine()
+    again = solve(model=engine, journal=path, kind="number", **known)
+    assert again.stopped == "deadline"
+    assert engine.calls["Generate"] == 0
+
+
+def test_a_journal_that_cannot_be_finished_costs_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = FileJournal.close
+
+    def full(self: FileJournal) -> None:
+        close(self)
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr(FileJournal, "close", full)
+    result = solve(journal=tmp_path / "run.jsonl", strategy="greedy()")
+    assert result.answer == "4"
+    assert result.problem == "the disk is full"
+
+
 def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     solve(journal=path, strategy="greedy()")
@@ -434,6 +489,34 @@ def test_many_are_read_lazily() -> None:
 
     assert asyncio.run(few()) == 3
     assert len(read) < 200
+
+
+def test_many_hold_only_the_tasks_in_flight() -> None:
+    gone: list[None] = []
+    made = most = 0
+
+    def source() -> Any:
+        nonlocal made
+        for number in range(300):
+            task = cg.Task.of(f"What is {number} + 1?", kind="number")
+            made += 1
+            weakref.finalize(task, gone.append, None)
+            yield task
+
+    async def run() -> None:
+        nonlocal most
+        results = cg.solve_many(
+            source(),
+            model="fake(latency_s=0.0001)",
+            strategy="greedy()",
+            at_most=8,
+            configuration=NONE,
+        )
+        async for _ in results:
+            most = max(most, made - len(gone))
+
+    asyncio.run(run())
+    assert most < 60
 
 
 def test_many_resume_sealed_tasks_without_asking_again(tmp_path: Path) -> None:

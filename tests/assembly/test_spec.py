@@ -107,6 +107,7 @@ def test_arguments_reach_the_factory() -> None:
         ("best(scorer=best)", "scorer of best must be a scorer or None, not the strategy best()"),
         ("reward()", "reward is a scorer; a strategy is wanted, such as best()"),
         ("vote()", "needs its argument strategy"),
+        ("vote", "needs its argument strategy"),
         ("reward('max')", 'must be "min" or "last", not "max"'),
         ("best(n=1e999)", "too large"),
         (f"best(n={'9' * 400})", "too large"),
@@ -172,7 +173,7 @@ def test_nesting_is_bounded_where_it_says() -> None:
 
 
 @given(st.text(st.sampled_from("best(vorewad)=,'\"\\ n1.[]{}-+*:;#@\n\r\x00é"), max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         said = str(read(text, table=TABLE))

@@ -37,6 +37,11 @@ def test_the_kind_is_judged_from_the_wording_and_said(question: str, kind: str) 
     assert asked(question, "text").task.kind == "text"
 
 
+def test_only_the_end_of_a_long_text_says_what_is_asked() -> None:
+    assert asked("What is 2 + 2?\n" + "Filler. " * 1000 + "Why is that so?").task.kind == "text"
+    assert asked("Filler. " * 1000 + "What is 2 + 2?").task.kind == "math"
+
+
 def test_options_are_read_for_a_choice() -> None:
     question = "Which?\n A. stone\n B. apple"
     assert asked(question).task.options == ("A", "B")

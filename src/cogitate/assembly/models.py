@@ -251,9 +251,9 @@ def _gguf(path: str, configuration: Configuration) -> Engine:
 
 
 def _local(path: Path) -> Engine:
-    from cogitate.engines.llamacpp import LlamaCppEngine
+    from cogitate.engines.llamacpp import LlamaCpp
 
-    return LlamaCppEngine(path)
+    return LlamaCpp(path)
 
 
 def _simulated(text: str, configuration: Configuration) -> Engine:

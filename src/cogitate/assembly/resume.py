@@ -20,8 +20,8 @@ from cogitate.drive import replay as drive_from
 from .configuration import Configuration, load
 from .many import AT_MOST, Many, Tally
 from .models import ModelLike, Models, named
-from .own import Function, given
-from .planning import Choice, Plan
+from .own import Function, functions_of, given
+from .planning import Choice, Plan, check_budget
 from .result import Result
 from .running import carry_out, in_thread, result_of
 from .spec import read
@@ -156,16 +156,18 @@ def resume(
 
     Raises:
         JournalError: for a file that is no such journal.
+        InvalidInput: where the strategy names a function that is not given.
         ReplayMismatch: where prompts or code have changed since.
     """
     with FileJournal.open(path, read_only=True) as book:
         header = book.header
     held = configuration or load()
     plan = plan_from_header(header, configuration=held, functions=functions)
+    plan = replace(plan, functions=functions_of([plan.strategy]))
     if model is not None:
         plan = replace(plan, models=named(model, held))
     if budget is not None:
-        plan = replace(plan, budget=budget)
+        plan = replace(plan, budget=check_budget(budget))
     end = stop or Stop()
     return in_thread(
         lambda: carry_out(plan, journal=path, listen=listen, stop=end, from_mismatch=from_mismatch),

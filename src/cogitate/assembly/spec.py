@@ -60,7 +60,10 @@ def read(
         raise SpecError(f"{what} may have {MAX_LENGTH} characters, not {len(source)}")
     value = _Reader(source, table).value(_parsed(source, what), 1)
     if isinstance(value, Factory):
-        value = value.choose((), {})
+        try:
+            value = value.choose((), {})
+        except InvalidInput as error:
+            raise SpecError(f"at character 1 of the spec: {error}") from None
     if not isinstance(value, Assembled):
         raise SpecError(f"{what} is a call such as best_of(n=4), not {source[:40]!r}")
     if value.family != family:
