@@ -19,7 +19,7 @@ from cogitate.core.flow import gather
 from cogitate.core.requests import Call
 from cogitate.core.task import Task
 from cogitate.core.usage import UNITS
-from cogitate.processes import Answer, Reasoning
+from cogitate.processes import Answer, Boundaries, Reasoning
 from cogitate.scorers import (
     Judge,
     ListwiseJudge,
@@ -52,7 +52,10 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "self_consistency_whole": (SelfConsistency(n=6, stop_early=False), 6),
     "beam_search": (BeamSearch(width=2, branch=3, depth=6), 4),
 }
-PROCESSES: dict[str, Any] = {"answer": Answer(logprobs=5), "reasoning": Reasoning(logprobs=5)}
+PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run
+    "answer": Answer(logprobs=5, max_tokens=80),
+    "reasoning": Reasoning(Boundaries(max_steps=8, max_step_tokens=24), logprobs=5),
+}
 SCORERS: dict[str, Any] = {
     "majority": Majority(),
     "mean_logprob": MeanLogprob(),
@@ -60,12 +63,12 @@ SCORERS: dict[str, Any] = {
     "self_certainty": SelfCertainty(),
     "prm": ProcessReward(),
     "step_vote": StepVote(ProcessReward(), "min", "vote"),
-    "judge": Judge(),
-    "listwise_judge": ListwiseJudge(),
+    "judge": Judge(max_tokens=48),
+    "listwise_judge": ListwiseJudge(max_tokens=48),
     "p_true": PTrue(),
     "function": ByCall(),
 }
-RATES = Rates(flops=2.0, bytes_moved=3.0, usd=0.001)
+RATES = Rates(flops=2.0, bytes_moved=3.0, usd=1 / 1024)  # sums of these are exact in any order
 
 
 def engine(**options: Any) -> FakeEngine:
@@ -89,7 +92,7 @@ def rows() -> list[Case]:
     for search in ("best_of", "beam_search"):
         for process in PROCESSES:
             found += [case(search, process, next(turn)) for _ in range(len(SCORERS) // 2)]
-    inner = Solve(Answer(), Majority(), BestOf(2))
+    inner = Solve(Answer(max_tokens=80), Majority(), BestOf(2))
     found.append(Case("vote of strategies", Vote(inner, 3), together=6, engine=engine))
     return list({row.name: row for row in found}.values())
 
