@@ -84,7 +84,7 @@ def check_kills(
 
 
 MODELS = [
-    ("fake(latency_s=0.02)", QUESTION["fake"], "best_of(n=12, scorer=mean_logprob(), process=answer(logprobs=0))"),
+    ("fake(latency_s=0.02)", QUESTION["fake"], "best_of(n=12, scorer=mean_logprob())"),
     ("fake(latency_s=0.01)", QUESTION["fake"], "beam_search(width=2, branch=3, scorer=prm())"),
 ]
 

@@ -22,11 +22,7 @@ PROCESS: Final = 'answer(max_tokens=80, preset="word_problems")'
 STRATEGIES: Final = (
     ("greedy", f"greedy(process={PROCESS})"),
     ("majority of 16", f"self_consistency(n=16, process={PROCESS})"),
-    (
-        "best of 16",
-        "best_of(n=16, scorer=mean_logprob(), "
-        'process=answer(max_tokens=80, preset="word_problems", logprobs=0))',
-    ),
+    ("best of 16", f"best_of(n=16, scorer=mean_logprob(), process={PROCESS})"),
 )
 SHOWN: Final = ("single", "majority", "best_mean", "coverage")
 """Lines of the plot; the table has all."""
