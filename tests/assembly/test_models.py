@@ -145,7 +145,7 @@ def test_model_arguments_are_checked() -> None:
 
 
 def test_a_model_that_is_not_fetched_says_how_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cogitate.engines.weights.located", lambda name: None)
+    monkeypatch.setattr("cogitate.engines.weights.located", lambda name, directory: None)
     with pytest.raises(InvalidInput, match="cogitate models pull smollm2"):
         asyncio.run(open_spec("smollm2", NONE))
 

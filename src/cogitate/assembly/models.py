@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
@@ -197,11 +196,13 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
         raise InvalidInput(f"the model {target[:80]!r} was asked for; {_LATER[scheme]}")
     if colon and scheme == "openai":
         return await _server(_endpoint(rest, configuration), configuration)
-    if colon and scheme in _SCHEMES:
-        return _SCHEMES[scheme](rest, configuration)
+    if colon and scheme == "gguf":
+        return await _local(rest)
+    if colon and scheme == "sim":
+        return read(rest, "model", WORLDS).for_kind("text")
     if target.partition("(")[0].strip() == "fake":
         return read(target, "model", {"fake": fake}).for_kind("text")
-    return _known(target, configuration)
+    return await _known(target, configuration)
 
 
 def known_names(configuration: Configuration) -> list[str]:
@@ -223,8 +224,8 @@ def _resolved(spec: str, configuration: Configuration) -> str | Endpoint:
     return configuration.endpoints.get(spec, spec)
 
 
-def _known(name: str, configuration: Configuration) -> Engine:
-    from cogitate.engines.weights import KNOWN, located
+async def _known(name: str, configuration: Configuration) -> Engine:
+    from cogitate.engines.weights import KNOWN
 
     if name not in KNOWN:
         if not name:
@@ -233,31 +234,23 @@ def _known(name: str, configuration: Configuration) -> Engine:
             f"there is no model {name[:80]!r}{nearest(name, known_names(configuration))}; a file is "
             "gguf:PATH, a server openai:BASE_URL#MODEL"
         )
-    path = located(name)
-    if path is None:
-        raise InvalidInput(
-            f"the model {name} is not on this machine; fetch it with `cogitate models pull {name}`"
-        )
-    return _local(path)
+    return await _local(name)
 
 
-def _gguf(path: str, configuration: Configuration) -> Engine:
-    file = Path(path).expanduser()
-    if not path or not file.is_file():
-        raise InvalidInput(
-            f"the model file {path[:200]!r} was asked for, but there is no such file; give the path of a GGUF file"
-        )
-    return _local(file)
+async def _local(reference: str) -> Engine:
+    """A model file in this process: a known name, a path, or `owner/repository/file.gguf` on a hub."""
+    import asyncio
 
-
-def _local(path: Path) -> Engine:
     from cogitate.engines.llamacpp import LlamaCpp
+    from cogitate.engines.weights import resolve
 
+    if not reference:
+        raise InvalidInput("gguf: names no file; write gguf:PATH")
+    try:
+        path = await asyncio.to_thread(resolve, reference)  # a hub may be asked
+    except Failed as failure:
+        raise InvalidInput(failure.reason) from failure
     return LlamaCpp(path)
-
-
-def _simulated(text: str, configuration: Configuration) -> Engine:
-    return read(text, "model", WORLDS).for_kind("text")
 
 
 def _endpoint(text: str, configuration: Configuration) -> Endpoint:
@@ -322,11 +315,6 @@ async def _identified(endpoint: Endpoint, key: Secret | None) -> Capabilities:
             f"{nearest(endpoint.model, found.models[:12])}"
         )
     return found
-
-
-_SCHEMES: Final[Mapping[str, Callable[[str, Configuration], Engine]]] = MappingProxyType(
-    {"gguf": _gguf, "sim": _simulated}
-)
 
 
 def _same_server(one: str, other: str) -> bool:
