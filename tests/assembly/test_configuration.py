@@ -30,6 +30,11 @@ output = 0
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_file_of_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("platformdirs.user_config_dir", lambda *_, **__: str(tmp_path / "none"))
+
+
 def written(directory: Path, text: str, name: str = "cogitate.toml") -> Path:
     path = directory / name
     path.write_text(text, encoding="utf-8")
@@ -70,6 +75,20 @@ def test_every_value_remembers_its_source(tmp_path: Path) -> None:
     assert rows["endpoints.office.base_url"][1] == str(path)
     assert rows["key OFFICE_KEY"] == ("set", "environment OFFICE_KEY")
     assert found.budget.tokens_out == 10
+
+
+def test_without_a_file_the_defaults_are_shown(tmp_path: Path) -> None:
+    rows = load(environment={"COGITATE_USD": "2"}, directory=tmp_path).rows()
+    assert ("model", "smollm2", "default") in rows
+    assert ("budget.usd", "2.0", "environment COGITATE_USD") in rows
+    assert ("budget", "no bound", "default") not in rows
+    assert rows[0][0] == "file"
+    path = written(tmp_path, "model = 'fake'")
+    assert load(environment={}, directory=tmp_path).rows()[0] == (
+        "file",
+        str(path),
+        "working directory",
+    )
 
 
 def test_keys_are_shown_nowhere(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cogitate as cg
 import cogitate.assembly
+
+EMPTY = Path(os.devnull)
 
 
 @pytest.mark.parametrize("room", [cg, cogitate.assembly], ids=["cogitate", "assembly"])
@@ -25,7 +29,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def loaded(code: str) -> set[str]:
     shown = f"import sys; {code}; print(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    own = {**os.environ, "COGITATE_CONFIG": str(EMPTY)}
+    done = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, check=True, env=own
+    )
     return set(done.stdout.split())
 
 

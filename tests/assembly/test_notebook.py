@@ -64,11 +64,15 @@ def run_cell(client: Any, code: str) -> dict[str, Any]:
 
 def test_solve_inside_the_running_loop(kernel: tuple[Any, Any]) -> None:
     _, client = kernel
-    run_cell(client, "import asyncio, cogitate as cg\nassert asyncio.get_running_loop().is_running()")
+    run_cell(
+        client, "import asyncio, cogitate as cg\nassert asyncio.get_running_loop().is_running()"
+    )
     shown = run_cell(client, "cg.solve('<b>2 + 2?</b>', model='fake', kind='number')")
     assert "<table>" in shown["html"]
     assert "<script" not in shown["html"]
-    awaited = run_cell(client, "(await cg.solve_async('2 + 2?', model='fake', kind='number')).answer")
+    awaited = run_cell(
+        client, "(await cg.solve_async('2 + 2?', model='fake', kind='number')).answer"
+    )
     assert awaited["plain"].strip("'").isdigit()
     many = run_cell(
         client,

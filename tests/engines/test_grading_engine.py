@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.prompt import Prompt
 from cogitate.core.requests import Embed, Grade, Grades
-from cogitate.core.usage import Usage
+from cogitate.core.usage import ZERO
 from cogitate.engines.grading import Grader, grades
 from cogitate.engines.grading_pool import Ticket, WorkerLost, WorkerPool
 
@@ -70,10 +70,10 @@ def test_it_is_an_engine_that_serves_grades_alone() -> None:
         assert grader.serves == {Grade}
         assert grader.limits.mixed
         assert grader.limits.max_batch > 1
-        assert grader.ceiling(Grade(("1",), "math")) == Usage(calls=1)
+        assert grader.ceiling(Grade(("1",), "math")) == ZERO
         good, bad = await grader.serve([Grade(("1",), "math"), Embed(("x",))])
         assert not isinstance(good, Failed)
-        assert good.usage == Usage(calls=1)
+        assert good.usage == ZERO
         assert good.usage.usd == 0.0
         assert isinstance(bad, Failed)
         assert bad.kind == "unsupported"
@@ -232,6 +232,8 @@ SAME = [
     ("x<1", "-x>-1", r"(-\infty,1)"),
 ]
 DIFFERENT = [
+    r"\sqrt{2}+10^{-20}",
+    r"x^2+10^{-20}",
     *(group[0] for group in SAME), r"\sqrt{2}", "1.4142135623730951", "1.41421356", r"\sqrt{3}", r"\sqrt{3}m",
     r"\pi", "3.14159265358979", r"\frac{22}{7}", "x", "x^2", r"\sqrt{x^2}", "X^2", "AB", "ab", "x^{-100}", "x^{-101}",
     r"e^{\pi\sqrt{163}}", "262537412640768744", "3x+4y=6", "2x+4y+3=0", r"x \leq 1", "x>1", r"2\pi", r"\frac{\pi}{3}",

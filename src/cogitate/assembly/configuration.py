@@ -28,6 +28,9 @@ ROLES: Final = ("embedder", "judge", "policy", "refiner", "sketcher", "verifier"
 DIALECTS: Final = ("generic", "llamacpp", "ollama", "openai", "sglang", "vllm")
 """The kinds of OpenAI-compatible server."""
 
+DEFAULT_MODEL: Final = "smollm2"
+"""The model where none is named."""
+
 FILE_NAME: Final = "cogitate.toml"
 
 VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
@@ -95,6 +98,8 @@ class Configuration:
 
     path: Path | None = None
     """The file it was read from."""
+    found: str = "default"
+    """Why it is that file."""
     settings: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
     """Every value by its dotted name, such as `budget.tokens_out`."""
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -108,8 +113,8 @@ class Configuration:
 
     @property
     def model(self) -> str:
-        """The default model spec; empty where none is configured."""
-        return str(self._value("model", ""))
+        """The default model spec."""
+        return str(self._value("model", DEFAULT_MODEL))
 
     @property
     def strategy(self) -> str:
@@ -127,7 +132,14 @@ class Configuration:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Name, value and source of everything in force, for `doctor --config`."""
-        rows = [(name, str(s.value), s.source) for name, s in sorted(self.settings.items())]
+        rows = [("file", str(self.path or "none"), self.found)]
+        rows += [(name, str(s.value), s.source) for name, s in sorted(self.settings.items())]
+        if "model" not in self.settings:
+            rows.append(("model", DEFAULT_MODEL, "default"))
+        if "strategy" not in self.settings:
+            rows.append(("strategy", "by the kind of answer", "default"))
+        if not self.budget.bounds():
+            rows.append(("budget", "no bound", "default"))
         held = {e.key_variable for e in self.endpoints.values() if e.key_variable}
         rows += [
             (f"key {v}", "set" if self.key(v) else "not set", f"environment {v}")
@@ -171,13 +183,14 @@ def load(
         InvalidInput: for a missing or malformed file, an unknown name, or a key in the file.
     """
     env = dict(os.environ) if environment is None else dict(environment)
-    file = Path(path) if path is not None else find(env, directory or Path.cwd())[0]
+    file, why = find(env, directory or Path.cwd()) if path is None else (Path(path), "the caller")
     reader = _Reader(file)
     if file is not None:
         reader.read(_toml(file))
     reader.override(env)
     return Configuration(
         file,
+        why or "default",
         MappingProxyType(reader.settings),
         MappingProxyType(reader.aliases),
         MappingProxyType(reader.roles),

@@ -22,9 +22,6 @@ from .spec import read
 if TYPE_CHECKING:
     from cogitate.engines.openai import Capabilities, Dialect, Secret
 
-DEFAULT: Final = "smollm2"
-"""The model where none is named."""
-
 OPENAI_HOST: Final = "api.openai.com"
 """The one host that the key in `OPENAI_API_KEY` is sent to without being configured."""
 
@@ -108,7 +105,7 @@ def named(model: ModelLike | None, configuration: Configuration) -> Models:
     """
     roles: dict[str, Source] = {}
     if model is None:
-        roles = {"policy": configuration.model or DEFAULT}
+        roles = {"policy": configuration.model}
     elif isinstance(model, Mapping):
         roles.update(cast(Mapping[str, Source], model))
     elif isinstance(model, str) or not isinstance(model, Iterable):
@@ -121,7 +118,7 @@ def named(model: ModelLike | None, configuration: Configuration) -> Models:
             raise InvalidInput(f"there is no role {role!r}{nearest(role, ROLES)}")
     for role, spec in configuration.roles.items():
         roles.setdefault(role, spec)
-    roles.setdefault("policy", configuration.model or DEFAULT)
+    roles.setdefault("policy", configuration.model)
     return Models(MappingProxyType({r: roles[r] for r in sorted(roles, key=_policy_first)}))
 
 

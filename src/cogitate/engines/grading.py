@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import Grade, Grades, Reply, Request
-from cogitate.core.usage import Usage
+from cogitate.core.usage import ZERO, Usage
 from cogitate.rules.canonical import canonical, classes, matches, undecided
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Grader:
         self._pool: WorkerPool | None = None
         self._threads: Any = None
         self._closed = False
+        self._fingerprint = ""
 
     @property
     def serves(self) -> frozenset[type[Request[Any]]]:
@@ -65,20 +66,18 @@ class Grader:
     @property
     def limits(self) -> Limits:
         """Unrelated requests may share a batch."""
-        return Limits(concurrency=64, max_batch=64, mixed=True)
+        return Limits(concurrency=64, max_batch=256, mixed=True)
 
     @property
     def fingerprint(self) -> str:
         """The rules' version, and those of Math-Verify and its parts where it is used."""
-        if not self._symbolic:
-            return f"grader:{VERSION}:exact"
-        from importlib.metadata import version
-
-        return f"grader:{VERSION}:" + ",".join(f"{name}-{version(name)}" for name in _PACKAGES)
+        if not self._fingerprint:
+            self._fingerprint = _fingerprint(symbolic=self._symbolic)
+        return self._fingerprint
 
     def ceiling(self, request: Request[Any]) -> Usage:
-        """One call; grading costs no money and no FLOPs that a model would count."""
-        return Usage(calls=1)
+        """Nothing: no model is asked. What is free is admitted when a budget or a deadline has ended."""
+        return ZERO
 
     async def serve(
         self, batch: Sequence[Request[Any]], emit: Emit = silent
@@ -107,7 +106,7 @@ class Grader:
     ) -> Reply[Any] | Failed:
         if not isinstance(request, Grade):
             return Failed(f"the grader cannot serve {type(request).__name__}", "unsupported")
-        return Reply(grades(request, resolved), Usage(calls=1), engine=self.fingerprint)
+        return Reply(grades(request, resolved), ZERO, engine=self.fingerprint)
 
     async def _resolve(self, requests: Sequence[Grade]) -> dict[str, str | None]:
         """The forms of the expressions that the rules leave open, each asked for once."""
@@ -159,6 +158,14 @@ class Grader:
 
 _FOREVER_S = 86_400.0
 """The pool bounds each expression itself; waiting for a place may take as long as the queue is."""
+
+
+def _fingerprint(*, symbolic: bool) -> str:
+    if not symbolic:
+        return f"grader:{VERSION}:exact"
+    from importlib.metadata import version
+
+    return f"grader:{VERSION}:" + ",".join(f"{name}-{version(name)}" for name in _PACKAGES)
 
 
 def installed() -> bool:
