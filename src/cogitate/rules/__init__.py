@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .aggregate import AGGREGATES, WITHOUT_STEPS, Aggregate, Normalise, aggregate, normalised
+from .canonical import canonical, classes, matches, undecided
+from .extraction import extract
 from .selection import order, sample_k, softmax, top_k, top_k_spread
 from .statistics import (
     Interval,
@@ -47,14 +49,18 @@ __all__ = [
     "aggregate",
     "best_of",
     "bootstrap",
+    "canonical",
+    "classes",
     "expected",
     "expected_best_of",
     "expected_majority",
     "expected_vote",
+    "extract",
     "further_votes",
     "in_canonical_order",
     "is_decided",
     "majority",
+    "matches",
     "mcnemar",
     "normalised",
     "order",
@@ -67,6 +73,7 @@ __all__ = [
     "standing_values",
     "top_k",
     "top_k_spread",
+    "undecided",
     "weighted",
     "wilson",
 ]
