@@ -128,6 +128,8 @@ class Behaviour:
     fault_body: str = '{"error": {"message": "no"}}'
     context: int = 100_000
     delay_s: float = 0.0
+    drops_streams: bool = False
+    """Close the connection after each stream without saying so, as llama.cpp's server does."""
 
 
 @dataclass
@@ -412,6 +414,9 @@ async def _stream(request, server, body, prompt, made, chat):
                 b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
             )
         await response.write(b"data: [DONE]\n\n")
+        if does.drops_streams:
+            await response.write_eof()
+            request.transport.close()
     except (asyncio.CancelledError, ConnectionResetError):
         server.disconnects += 1
         raise
@@ -612,7 +617,8 @@ async def _props(request):
 async def _received(request):
     server = request.app[SERVER]
     body = await request.json() if request.can_read_body else None
-    server.seen.append((request.path, body, dict(request.headers)))
+    peer = {"X-Peer": str(request.transport.get_extra_info("peername"))}
+    server.seen.append((request.path, body, dict(request.headers) | peer))
     return server, body
 
 

@@ -634,10 +634,27 @@ def test_connections_are_reused():
         async with serving() as server:
             engine = OpenAICompatible(server.url, "toy", dialect="vllm")
             for seed in range(5):
-                await engine.serve([Generate(CHAT, seed=seed, max_tokens=3, final=seed % 2 == 1)])
+                await engine.serve([Generate(CHAT, seed=seed, max_tokens=3)])
             (session,) = [s for s, _ in engine._client._sessions.values()]
             pooled = sum(map(len, session.connector._conns.values()))
             await engine.close()
-            return pooled
+            peers = {headers["X-Peer"] for _, _, headers in server.seen}
+            return pooled, len(peers)
 
-    assert asyncio.run(main()) == 1
+    assert asyncio.run(main()) == (1, 1)
+
+
+def test_a_server_that_drops_connections_after_a_stream_is_not_met_again_on_them():
+    async def main():
+        async with serving(drops_streams=True) as server:
+            engine = OpenAICompatible(server.url, "toy", dialect="vllm")
+            replies = []
+            for seed in range(6):
+                final = seed % 2 == 0
+                replies += await engine.serve(
+                    [Generate(CHAT, seed=seed, max_tokens=3, final=final)]
+                )
+            await engine.close()
+            return replies
+
+    assert all(isinstance(reply, Reply) for reply in asyncio.run(main()))

@@ -22,6 +22,8 @@ from .sse import EventReader
 if TYPE_CHECKING:
     import aiohttp
 
+KEEP_ALIVE_S = 4.0
+"""An idle connection is dropped before the five seconds after which common servers drop it."""
 LARGEST_BODY = 256 * 1024 * 1024
 """Bytes of one reply; a server that sends more is broken or hostile."""
 
@@ -132,7 +134,10 @@ class Client:
             Failed: for anything but a success, and for events that are not JSON or report an error.
         """
         reader = EventReader()
-        async with self._reply("POST", path, body) as (response, first):
+        # llama.cpp's server closes the connection after a stream without saying so; on another host a
+        # new connection costs a handshake, and there a gateway keeps its word.
+        keeps = self.address.root.startswith("https:")
+        async with self._reply("POST", path, body, reuse=keeps) as (response, first):
             if "text/event-stream" not in response.headers.get("Content-Type", "text/event-stream"):
                 yield self._parse(await self._rest(response, first, path), path)
                 yield None
@@ -173,16 +178,18 @@ class Client:
 
     @asynccontextmanager
     async def _reply(
-        self, method: str, path: str, body: Mapping[str, Any] | None
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, reuse: bool = True
     ) -> AsyncGenerator[tuple[aiohttp.ClientResponse, bytes], None]:
         """A successful response and its first bytes; closed on leaving unless it was read to its end."""
         session = await self._session()
         payload = None if body is None else json.dumps(body, ensure_ascii=True).encode()
+        # aiohttp keeps a connection whose reply was read to its end, whatever is done with the reply.
+        headers = None if reuse else {"Connection": "close"}
         response, failure, first = None, None, b""
         try:
             async with asyncio.timeout(self._timeouts.first_byte_s):
                 response = await session.request(
-                    method, self.url(path), data=payload, allow_redirects=False
+                    method, self.url(path), data=payload, headers=headers, allow_redirects=False
                 )
                 first = await response.content.readany()
         except Exception as error:  # every fault of the transport becomes a Failed
@@ -306,7 +313,7 @@ async def _keep(
     import aiohttp
 
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Content-Type": "application/json"}

@@ -43,7 +43,9 @@ class Generator:
             raise refusal
         sent = await self.prompts.prepare(first.prompt)
         cuts = () if self.caps.stop_reported else first.stop
-        streams = bool(first.final or first.until or cuts)
+        # llama.cpp's server notices a closed connection at once only while it streams: waiting for a
+        # whole reply, it looks for one when nothing else has happened for a second.
+        streams = bool(first.final or first.until or cuts or sent.route == "native")
         seed = wire.folded_seed(first.seed, self.caps)
         body = wire.body(
             first,
