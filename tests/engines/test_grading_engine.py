@@ -232,6 +232,8 @@ SAME = [
     ("x<1", "-x>-1", r"(-\infty,1)"),
 ]
 DIFFERENT = [
+    "n!", "n!!", "n", "x^T", r"\gcd(a,b)", r"f^{-1}(x)", r"\frac{1}{f(x)}", r"\frac{dy}{dx}", "0", "y'", "y''", "y",
+    "x+1_2", "x+1", r"\frac{d}{b}", r"\ln x", r"\log x", r"\sin x^2", r"\sin^2 x", r"3 \mid x", "3x", "2+3i", "2-3i",
     r"\sqrt{2}+10^{-20}",
     r"x^2+10^{-20}",
     *(group[0] for group in SAME), r"\sqrt{2}", "1.4142135623730951", "1.41421356", r"\sqrt{3}", r"\sqrt{3}m",

@@ -43,8 +43,8 @@ class Worker:
             target=_read_lines, args=(self.process.stdout, self._lines), daemon=True
         )
         self._reader.start()
-        self._send({"path": sys.path})
         try:
+            self._send({"path": sys.path})
             self.usable = bool(self._receive(START_S).get("ready"))
         except WorkerLost:
             self.close()

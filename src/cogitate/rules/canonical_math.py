@@ -44,6 +44,11 @@ _INFINITY = {
 }
 _CURRENCIES = {"€": "eur", "£": "gbp", "¥": "jpy"}
 _EMPTY = {"\\emptyset", "\\varnothing", "\\{\\}", "\\{ \\}", "{}", "∅"}
+_DROPPED = re.compile(
+    r"'|\\prime|\d ?_|\\phantom|\^ ?\{? ?(?:T|\\top|\\intercal)(?![A-Za-z])|\\gcd|\\lcm"
+    r"|\\frac ?\{ ?(?:d(?![A-Za-z]{2})|\\partial|\\mathrm)|(?<![A-Za-z\\])[fghFGH] ?\^"
+)
+"""What Math-Verify drops or misreads: primes, bases, transposes, gcds, derivatives, inverse functions."""
 _ENVIRONMENT = re.compile(r"\\(?:begin|end|operatorname)\{[A-Za-z]+\}")
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
 """Words, which a symbolic engine would drop or read as products."""
@@ -305,6 +310,6 @@ def _leaf(text: str) -> Form | None:
         return None
     if re.search(r"\\frac(?:\{[^{}]*\})?$|\\frac\{[^{}]*\}(?=[-+=)\]}])", tex):
         return None
-    if _PROSE.search(_ENVIRONMENT.sub("", tex)):
+    if _DROPPED.search(tex) or _PROSE.search(_ENVIRONMENT.sub("", tex)):
         return Known(f"tex:{tex}", "symbol")
     return Leaf(tex)

@@ -77,13 +77,14 @@ def words(text: str) -> Known | None:
     >>> words("Odd"), words("(A)")
     (Known(text='odd', sort='text'), Known(text='A', sort='symbol'))
     """
-    bare = re.sub(r"\s+", " ", text.replace(_MARK, " ")).strip(" .!'\"*")
+    bare = re.sub(r"\s+", " ", text.replace(_MARK, " ")).strip(' ."*')
     match = _CHOICE.fullmatch(bare)
     if match:
         letter = match[1]
         return Known(letter, "symbol")
     if len(bare) == 1 and bare.isalpha():
         return Known(bare, "symbol")
+    bare = bare.strip(" .!'")
     if "\\" in bare or not bare or not re.search(r"[^\W\d_]{2}", bare):
         return None
     lowered = bare.casefold()
