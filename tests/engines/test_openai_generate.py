@@ -658,3 +658,28 @@ def test_a_server_that_drops_connections_after_a_stream_is_not_met_again_on_them
             return replies
 
     assert all(isinstance(reply, Reply) for reply in asyncio.run(main()))
+
+
+def test_the_driver_coalesces_siblings_into_one_call_and_the_ledger_sums_to_the_report():
+    from cogitate.core.flow import gather
+    from cogitate.core.usage import Budget
+    from cogitate.drive import run_async
+
+    async def ask_one(seed):
+        return await Generate(LETTERS, seed=seed, max_tokens=8, sampling=Sampling(1.0))
+
+    async def flow():
+        return await gather(*(ask_one(seed) for seed in range(6)))
+
+    async def main():
+        async with serving() as server:
+            engine = OpenAICompatible(server.url, "toy", dialect="vllm")
+            made = await run_async(flow(), engine, budget=Budget(tokens_out=1000))
+            await engine.close()
+            return made, server
+
+    made, server = asyncio.run(main())
+    assert len(made.value) == 6
+    assert [body.get("n") for body in server.bodies] == [6]
+    assert (made.usage.tokens_in, made.usage.tokens_out) == server.reported[0]
+    assert made.usage.calls == 6
