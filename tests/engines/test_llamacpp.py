@@ -239,14 +239,21 @@ def test_chunks_add_up_to_the_text(engine: LlamaCpp) -> None:
 
 
 def test_swallowed_ids_and_logprobs_are_put_back(engine: LlamaCpp) -> None:
-    emoji = Prompt.raw(
-        "🙂🙃🙂🙃🙂🙃🙂🙃"
-    )  # each takes three tokens; a stream forgets the first two
-    (reply,) = serve(engine, ask(emoji, constraint=Choice(("🙃🙂",)), logprobs=1, max_tokens=12))
+    # a face of three tokens: while it is incomplete the stream says nothing, and forgets two ids
+    face = Grammar("root ::= <[10813]> <[243]> <[221]>")
+    (reply,) = serve(engine, ask(constraint=face, logprobs=1))
     value: Completion = reply.value
-    assert value.text == "🙃🙂"
-    assert text_of(engine, value.ids) == value.text
-    assert len(value.logprobs) == len(value.ids) == 6
+    assert (value.text, value.ids) == ("🙃", (10813, 243, 221))
+    assert len(value.logprobs) == len(value.top) == 3
+
+
+def test_ids_that_cannot_be_known_are_not_guessed(engine: LlamaCpp) -> None:
+    # the tokeniser would spell this face otherwise
+    face = Grammar("root ::= <[10813]> <[243]> <[220]>")
+    (reply,) = serve(engine, ask(constraint=face))
+    assert (reply.value.text, reply.value.ids) == ("🙂", ())
+    (refused,) = serve(engine, ask(constraint=face, logprobs=0))
+    assert isinstance(refused, Failed)
 
 
 def test_cancelling_frees_the_slots(engine: LlamaCpp) -> None:
@@ -336,7 +343,7 @@ for _ in range(3):
     late = asyncio.run(engine.serve([Generate(Prompt.raw("a"), 1)]))[0]
     assert late.kind == "unserved", late
 assert threading.active_count() == 1, threading.enumerate()
-assert len(set(counts)) == 1, counts
+assert counts[1] == counts[2], counts  # OpenMP keeps one worker for good
 assert "OMP_WAIT_POLICY" not in os.environ
 """
 

@@ -205,6 +205,7 @@ def _load(settings: Settings, key: str) -> Any:
     params.chat_template = settings.template
     params.prefill_assistant = False  # what is begun is continued by token ids
     params.api_keys = [key]
+    params.sse_ping_interval = 1  # how long a stream may take to notice that it was cancelled or closed
     params.warmup = False
     params.ui = False
     params.fit_params = False
