@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cogitate.apps.cli import main
-from cogitate.assembly import read_strategy
+from cogitate.assembly import read
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -53,48 +55,58 @@ def has_model() -> bool:
     return located("smollm2") is not None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [b for b in blocks(page) if b.language == "python"]
-    if not found:
-        pytest.skip("no python on this page")
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "__docs__"}
-    for block in found:
-        if block.mark.startswith("not run"):
-            continue
-        if block.mark == "needs: model" and not has_model():
-            continue
-        code = "\n" * (block.line - 1) + block.code
-        exec(compile(code, str(page), "exec"), namespace)
+def run_page(page: Path, marks: tuple[str, ...], report: pytest.CaptureFixture[str]) -> None:
+    """Run a page's blocks top to bottom, in one namespace and one folder."""
+    module = types.ModuleType(f"docs_{page.stem.replace('-', '_')}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        for block in blocks(page):
+            if block.mark.startswith(("not run", "command")) or (
+                block.mark.startswith("needs") and block.mark not in marks
+            ):
+                continue
+            if block.language == "python":
+                code = "\n" * (block.line - 1) + block.code
+                exec(compile(code, str(page), "exec"), module.__dict__)
+            elif block.language in ("sh", "bash"):
+                run_commands(block.code, report)
+    finally:
+        del sys.modules[module.__name__]
+
+
+def run_commands(code: str, report: pytest.CaptureFixture[str]) -> None:
+    for line in code.replace("\\\n", " ").splitlines():
+        if line.startswith("cogitate "):
+            status = main(shlex.split(line, comments=True)[1:])
+            assert status == 0, f"{line}: {report.readouterr().err}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_shell_blocks_run(
+def test_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands = [
-        line
-        for block in blocks(page)
-        if block.language in ("sh", "bash") and not block.mark.startswith(("not run", "command"))
-        if block.mark != "needs: network" and (block.mark != "needs: model" or has_model())
-        for line in block.code.replace("\\\n", " ").splitlines()
-        if line.startswith("cogitate ")
-    ]
-    if not commands:
-        pytest.skip("no commands on this page")
     monkeypatch.chdir(tmp_path)
-    for command in commands:
-        status = main(shlex.split(command, comments=True)[1:])
-        assert status == 0, f"{command}: {capsys.readouterr().err}"
+    run_page(page, (), capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", [p for p in PAGES if "<!-- needs: model -->" in p.read_text("utf-8")], ids=name)
+def test_page_runs_with_the_model(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not has_model():
+        pytest.skip("the embedded model is not here: cogitate models pull smollm2")
+    monkeypatch.chdir(tmp_path)
+    run_page(page, ("needs: model",), capsys)
 
 
 def test_every_shown_strategy_can_be_read() -> None:
     shown = {spec for page in PAGES for spec in CALL.findall(page.read_text("utf-8")) if "…" not in spec}
     assert shown
     for spec in shown:
-        strategy = read_strategy(spec)
-        assert str(read_strategy(str(strategy))) == str(strategy)
+        strategy = read(spec)
+        assert str(read(str(strategy))) == str(strategy)
 
 
 def test_no_page_names_a_package_host_or_this_machine() -> None:

@@ -18,8 +18,8 @@ class Summary:
     """One stream of a journal."""
 
     header: Mapping[str, Any]
-    notes: Sequence[Mapping[str, Any]]
-    """The note records in order."""
+    records: Sequence[Mapping[str, Any]]
+    """The notes and replies in order; the tree is drawn from them."""
     roles: Mapping[str, Usage]
     outcomes: Mapping[str, int]
     """How many replies, refusals and failures."""
@@ -51,7 +51,7 @@ class Summary:
         """For machines."""
         return {
             "header": dict(self.header),
-            "notes": [dict(note) for note in self.notes],
+            "notes": [dict(r) for r in self.records if r["kind"] == "note"],
             "roles": {role: usage.as_dict() for role, usage in self.roles.items()},
             "usage": self.total.as_dict(),
             "outcomes": dict(self.outcomes),
@@ -72,8 +72,8 @@ def summary(book: FileJournal, stream: str = "") -> Summary:
             f"{', '.join(streams[:8]) or 'only one problem'}"
         )
     records = list(book.lines(stream))
-    notes = [{"stream": stream, **r} for r in records if r["kind"] == "note"]
+    told = [{"stream": stream, **r} for r in records if r["kind"] in ("note", "reply")]
     counted = Counter(r["kind"] for r in records if r["kind"] in ("reply", "denied", "failed", "late"))
     spent = records if stream else list(book.lines())
     roles = usage_by_role(r for r in spent if r["kind"] in ("reply", "failed", "late"))
-    return Summary(book.header, notes, roles, counted, streams)
+    return Summary(book.header, told, roles, counted, streams)

@@ -94,7 +94,7 @@ def execute_probe(chosen: argparse.Namespace) -> int:
     from cogitate.core.errors import InvalidInput
 
     async def ask() -> Any:
-        engine = open_spec(chosen.model, load())
+        engine = await open_spec(chosen.model, load())
         try:
             probe = getattr(engine, "probe", None)  # only engines of servers have something to find out
             if probe is None:

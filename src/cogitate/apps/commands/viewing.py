@@ -21,7 +21,7 @@ def register(subcommands: Any) -> None:
     )
     command.add_argument("journal", type=Path)
     command.add_argument("--stream", default="", help="which problem, where a journal holds many")
-    command.add_argument("--width", type=int, default=72, help="characters of text to show a node")
+    command.add_argument("--nodes", type=int, default=200, help="how much of the tree to show (200)")
     command.set_defaults(execute=execute)
 
 
@@ -39,7 +39,7 @@ def execute(chosen: argparse.Namespace) -> int:
 
     out = console()
     out.print(found.heading, soft_wrap=True)
-    out.print(SearchTree(grown(found.notes), width=chosen.width))
+    out.print(SearchTree(grown(found.records), max_nodes=chosen.nodes))
     out.print(cost_lines(found.roles, found.total))
     if found.streams and not chosen.stream:
         out.print(f"{len(found.streams)} problems; look at one with --stream {found.streams[0]}")
