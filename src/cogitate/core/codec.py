@@ -18,9 +18,7 @@ from .prompt import Prompt
 Decoder = Callable[[Any], Any]
 
 
-@functools.cache
-def _plan(cls: type) -> tuple[tuple[str, Any, Any], ...]:
-    return tuple((f.name, f.default, f.default_factory) for f in dataclasses.fields(cls))
+Encoder = Callable[[Any], Any]
 
 
 def encode(value: Any) -> Any:
@@ -31,27 +29,64 @@ def encode(value: Any) -> Any:
     Raises:
         TypeError: for a value that has no JSON form.
     """
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, str | int | float):
-        return value
-    if isinstance(value, tuple | list):
-        return [encode(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, Prompt):
-        return value.digest
-    if isinstance(value, Mapping):
-        return {str(k): encode(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    kind = type(value)
+    return (_ENCODERS.get(kind) or _encoder(kind))(value)
+
+
+def _encoder(kind: type) -> Encoder:
+    """How values of this type are encoded; found once a type, because this is the hot path of a journal."""
+    if issubclass(kind, str | int | float):
+        made: Encoder = _same
+    elif issubclass(kind, tuple | list):
+        made = _encode_items
+    elif kind is Prompt:
+        made = _encode_prompt
+    elif issubclass(kind, Mapping):
+        made = _encode_mapping
+    elif dataclasses.is_dataclass(kind):
+        made = _encode_record(kind)
+    else:
+        raise TypeError(
+            f"a {kind.__name__} cannot be journaled; use dataclasses, tuples and scalars"
+        )
+    _ENCODERS[kind] = made
+    return made
+
+
+def _encode_items(value: Any) -> list[Any]:
+    found = _ENCODERS
+    return [(found.get(type(v)) or _encoder(type(v)))(v) for v in value]
+
+
+def _encode_prompt(value: Prompt) -> str:
+    return value.digest
+
+
+def _encode_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    if not all(isinstance(k, str) for k in value):
+        raise TypeError(
+            "a mapping whose keys are no strings cannot be journaled; JSON has no others"
+        )
+    return {k: encode(v) for k, v in value.items()}
+
+
+def _encode_record(kind: type) -> Encoder:
+    plan = [(f.name, f.default, f.default_factory) for f in dataclasses.fields(kind)]
+    missing = dataclasses.MISSING
+
+    def build(value: Any) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        for name, default, factory in _plan(type(value)):
+        for name, default, factory in plan:
             held = getattr(value, name)
             if held is default or (held == default and type(held) is type(default)):
                 continue
-            if factory is not dataclasses.MISSING and held == factory():
+            if factory is not missing and held == factory():
                 continue
-            out[name] = encode(held)
+            held_type = type(held)
+            out[name] = (_ENCODERS.get(held_type) or _encoder(held_type))(held)
         return out
-    raise TypeError(f"a {type(value).__name__} cannot be journaled; use dataclasses, tuples and scalars")
+
+    return build
 
 
 def decode(kind: Any, raw: Any) -> Any:
@@ -61,6 +96,11 @@ def decode(kind: Any, raw: Any) -> Any:
 
 def _same(raw: Any) -> Any:
     return raw
+
+
+_ENCODERS: dict[type, Encoder] = {
+    kind: _same for kind in (str, int, float, bool, type(None))
+} | {tuple: _encode_items, list: _encode_items, Prompt: _encode_prompt}
 
 
 def freeze(raw: Any) -> Any:

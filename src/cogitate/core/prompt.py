@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .task import Message
 
@@ -64,12 +64,25 @@ def _part_body(part: Part) -> dict[str, Any]:
 
 def _size(part: Part) -> int:
     match part:
+        case Continuation() | Text():
+            text = part.text
         case Message():
-            return len(part.content.encode("utf-8", "surrogatepass"))
+            text = part.content
         case Tokens():
             return len(part.ids)
-        case _:
-            return len(part.text.encode("utf-8", "surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _fed(part: Part) -> bytes:
+    """What the digest takes in of a part; lengths first, so that no two parts feed the same bytes."""
+    if isinstance(part, Continuation):
+        ids = ",".join(map(str, part.ids)) if part.ids else ""
+        text = f"c{len(part.text)}:{part.text}{ids}"
+    elif isinstance(part, Message) and not part.attachments:
+        text = f"m{len(part.role)}:{part.role}{part.content}"
+    else:
+        text = json.dumps(_part_body(part), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
 
 
 class Prompt:
@@ -82,12 +95,10 @@ class Prompt:
     (True, False)
     """
 
-    __slots__ = ("depth", "digest", "parent", "part", "size")
+    __slots__ = ("_digest", "depth", "parent", "part", "size")
 
     parent: Final[Prompt | None]
     part: Final[Part]
-    digest: Final[str]
-    """Sixteen bytes in hexadecimal; equal prompts have equal digests."""
     depth: Final[int]
     """Number of parts."""
     size: Final[int]
@@ -98,10 +109,20 @@ class Prompt:
         self.part = part
         self.depth = 1 if parent is None else parent.depth + 1
         self.size = _size(part) + (0 if parent is None else parent.size)
-        above = b"" if parent is None else parent.digest.encode()
-        text = json.dumps(_part_body(part), ensure_ascii=False, separators=(",", ":"))
-        new = text.encode("utf-8", "surrogatepass")
-        self.digest = hashlib.blake2b(above + new, digest_size=16).hexdigest()
+        self._digest: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Sixteen bytes in hexadecimal; equal prompts have equal digests. Made when it is asked for."""
+        if self._digest is None:
+            undigested = [self]
+            while (above := undigested[-1].parent) is not None and above._digest is None:
+                undigested.append(above)
+            for node in reversed(undigested):
+                known = "" if node.parent is None else cast(str, node.parent._digest)
+                fed = hashlib.blake2b(known.encode() + _fed(node.part), digest_size=16)
+                node._digest = fed.hexdigest()
+        return cast(str, self._digest)
 
     @classmethod
     def chat(cls, *messages: Message) -> Prompt:

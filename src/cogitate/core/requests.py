@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Generator
@@ -56,16 +57,20 @@ class Request(Generic[R]):
         """Digest of the request: 24 hexadecimal digits, stable across processes and versions of Python."""
         known = self.__dict__.get("_key")
         if known is None:
-            known = _digest(type(self).__name__, self.body())
+            known = _digest(type(self).__name__, self._said())
             object.__setattr__(self, "_key", known)
         return cast(str, known)
+
+    def _said(self) -> str:
+        """What the digest takes in."""
+        return _to_json(self.body())
 
     def sibling_key(self) -> str:
         """Digest without the seed: requests that share it may be served as one with `n` samples."""
         known = self.__dict__.get("_sibling_key")
         if known is None:
             body = {k: v for k, v in self.body().items() if k != "seed"}
-            known = _digest(type(self).__name__, body)
+            known = _digest(type(self).__name__, _to_json(body))
             object.__setattr__(self, "_sibling_key", known)
         return cast(str, known)
 
@@ -95,8 +100,11 @@ def _hint(cls: type, name: str) -> Any:
     return typing.get_type_hints(cls)[name]
 
 
-def _digest(name: str, body: dict[str, Json]) -> str:
-    text = json.dumps([name, body], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+
+def _digest(name: str, said: str) -> str:
+    text = f"{name} {said}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -112,6 +120,11 @@ class Sampling:
     top_k: int = 0
     """0: off."""
     min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        # 1 and 1.0 are equal but print differently, and equal requests must have equal digests.
+        for name in ("temperature", "top_p", "min_p"):
+            object.__setattr__(self, name, float(getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +218,45 @@ class Generate(Request[Completion]):
     final: bool = False
     """Its chunks are part of the answer and may be streamed to a user."""
     role: str = "policy"
+
+    def body(self) -> dict[str, Json]:
+        """The request as JSON values; a prompt is its digest."""
+        return {"prompt": self.prompt.digest, "seed": self.seed, **self._settings()[1]}
+
+    def _said(self) -> str:
+        return f"{self.prompt.digest} {self.seed} {self._settings()[0]}"
+
+    def sibling_key(self) -> str:
+        """Digest without the seed: requests that share it may be served as one with `n` samples."""
+        return _digest("siblings", f"{self.prompt.digest} {self._settings()[0]}")
+
+    def _settings(self) -> tuple[str, dict[str, Json]]:
+        """All but the prompt and the seed; samples of one step share it, so it is made once."""
+        return _settings(
+            self.max_tokens,
+            self.least_tokens,
+            self.stop,
+            self.sampling,
+            self.logprobs,
+            self.constraint,
+            self.until,
+            self.final,
+            self.role,
+        )
+
+
+@functools.lru_cache(maxsize=512)
+def _settings(*values: Any) -> tuple[str, dict[str, Json]]:
+    """The settings of a `Generate` as text and as JSON values; neither may be changed."""
+    sample = Generate(_NOTHING, 0, *values)
+    body = cast(dict[str, Json], encode(sample))
+    del body["prompt"], body["seed"]
+    # Classes are named: two kinds of constraint may hold equal fields.
+    kinds = [type(sample.constraint).__name__, *(type(u).__name__ for u in sample.until)]
+    return _to_json([body, kinds]), body
+
+
+_NOTHING = Prompt.raw("")
 
 
 # ------------------------------------------------------------------------- scoring and the rest
