@@ -36,6 +36,7 @@ from cogitate.core.requests import (
 from cogitate.core.task import Attachment, Message
 from cogitate.core.until import Contains
 from cogitate.engines.llamacpp import LlamaCpp
+from cogitate.engines.llamacpp.scoring import _step_by_step, forced_tokens
 from cogitate.engines.weights import located
 
 MODEL = located("smollm2")
@@ -238,22 +239,45 @@ def test_chunks_add_up_to_the_text(engine: LlamaCpp) -> None:
     assert heard == {index: reply.value.text for index, reply in enumerate(replies)}
 
 
+FACES = Prompt.raw("🙂🙃🙂🙃🙂🙃🙂🙃")
+
+
 def test_swallowed_ids_and_logprobs_are_put_back(engine: LlamaCpp) -> None:
     # a face of three tokens: while it is incomplete the stream says nothing, and forgets two ids
-    face = Grammar("root ::= <[10813]> <[243]> <[221]>")
-    (reply,) = serve(engine, ask(constraint=face, logprobs=1))
+    (reply,) = serve(engine, ask(FACES, constraint=Choice(("🙃",)), logprobs=1))
     value: Completion = reply.value
     assert (value.text, value.ids) == ("🙃", (10813, 243, 221))
     assert len(value.logprobs) == len(value.top) == 3
+    (scored,) = serve(engine, Loglikelihood(FACES, ("🙃", "a")))
+    assert scored.value[0].logprob == pytest.approx(sum(value.logprobs), abs=0.05)
+    assert scored.value[0].tokens == 3
+    assert scored.value[0].logprob > scored.value[1].logprob
 
 
 def test_ids_that_cannot_be_known_are_not_guessed(engine: LlamaCpp) -> None:
-    # the tokeniser would spell this face otherwise
-    face = Grammar("root ::= <[10813]> <[243]> <[220]>")
-    (reply,) = serve(engine, ask(constraint=face))
-    assert (reply.value.text, reply.value.ids) == ("🙂", ())
-    (refused,) = serve(engine, ask(constraint=face, logprobs=0))
+    # the constraint makes the model spell this face otherwise than the tokeniser would
+    face = Choice(("🙂",))
+    (reply,) = serve(engine, ask(FACES, constraint=face))
+    assert (reply.value.text, reply.value.ids, reply.value.tokens) == ("🙂", (), 4)
+    (refused,) = serve(engine, ask(FACES, constraint=face, logprobs=0))
     assert isinstance(refused, Failed)
+
+
+def test_both_ways_of_scoring_agree(engine: LlamaCpp) -> None:
+    async def both() -> tuple[Any, Any]:
+        async with engine._native.session() as http:
+
+            async def post(path: str, body: dict[str, Any]) -> Any:
+                return await engine._native.post(http, path, body)
+
+            prompt = await engine._prompts.ids(post, ASKED)
+            ids = await engine._prompts.tokenise(post, "The answer is four, zebra.")
+            return await forced_tokens(post, prompt, ids), await _step_by_step(post, prompt, ids, 0)
+
+    quick, slow = asyncio.run(both())
+    assert quick.ids == slow.ids
+    assert quick.logprobs == pytest.approx(slow.logprobs, abs=0.1)
+    assert quick.tokens_in == slow.tokens_in
 
 
 def test_cancelling_frees_the_slots(engine: LlamaCpp) -> None:
@@ -328,6 +352,7 @@ from pathlib import Path
 from cogitate.core.prompt import Prompt
 from cogitate.core.requests import Generate
 from cogitate.engines.llamacpp import LlamaCpp
+from cogitate.engines.llamacpp.scoring import _step_by_step, forced_tokens
 
 def threads():
     tasks = Path("/proc/self/task")
@@ -343,7 +368,7 @@ for _ in range(3):
     late = asyncio.run(engine.serve([Generate(Prompt.raw("a"), 1)]))[0]
     assert late.kind == "unserved", late
 assert threading.active_count() == 1, threading.enumerate()
-assert counts[1] == counts[2], counts  # OpenMP keeps one worker for good
+assert max(counts) < 8, counts  # OpenMP may keep a worker; the server had more than twenty
 assert "OMP_WAIT_POLICY" not in os.environ
 """
 

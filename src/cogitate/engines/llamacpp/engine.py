@@ -210,6 +210,11 @@ class LlamaCpp:
         except (Failed, InvalidInput) as error:
             for place in group:
                 replies[place] = _as_failed(error)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            for place in group:
+                replies[place] = Failed(
+                    f"llama.cpp answered in a form that is not known ({error!r:.80})", "malformed"
+                )
         except (aiohttp.ClientError, OSError) as error:
             for place in group:
                 replies[place] = Failed(

@@ -63,9 +63,11 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="cogitate-llamacpp", daemon=True)
     thread.start()
-    value = await done
-    thread.join()  # it has nothing left to do; without this it may be seen ending
-    return value
+    try:
+        return await done
+    finally:
+        if not done.cancelled():
+            thread.join()  # it has nothing left to do; without this it may be seen ending
 
 
 class Native:
@@ -205,7 +207,9 @@ def _load(settings: Settings, key: str) -> Any:
     params.chat_template = settings.template
     params.prefill_assistant = False  # what is begun is continued by token ids
     params.api_keys = [key]
-    params.sse_ping_interval = 1  # how long a stream may take to notice that it was cancelled or closed
+    params.sse_ping_interval = (
+        1  # how long a stream may take to notice that it was cancelled or closed
+    )
     params.warmup = False
     params.ui = False
     params.fit_params = False

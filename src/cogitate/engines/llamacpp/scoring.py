@@ -16,6 +16,11 @@ from cogitate.core.requests import Constraint, Likelihood, Loglikelihood, TokenI
 from .constraints import MARK, forced, probe_of
 from .prompts import Ids, Post, Prompts
 
+CERTAIN: Final = 1000.0
+"""A bias no logit withstands; the probabilities reported are those before it."""
+WIDE: Final = 1024
+EVERY: Final = 1 << 18
+"""More tokens than any vocabulary has."""
 LABELS_SEEN: Final = 64
 """Labels outside so many likeliest tokens are scored one by one."""
 
@@ -24,6 +29,7 @@ LABELS_SEEN: Final = 64
 class Walked:
     """What the model thinks of given tokens after a prompt."""
 
+    ids: Ids
     logprobs: tuple[float, ...]
     top: tuple[tuple[TokenInfo, ...], ...]
     tokens_in: int
@@ -38,14 +44,51 @@ async def forced_tokens(post: Post, prompt: Ids, ids: Ids, top: int = 0) -> Walk
         Failed: when the server did not walk exactly these tokens.
     """
     body = {**_walk(prompt, len(ids), max(1, top)), "grammar": forced(ids)}
-    answer = await post("/completion", body)
-    entries: list[dict[str, Any]] = answer["completion_probabilities"]
-    if tuple(entry["id"] for entry in entries) != ids:
+    try:
+        walked = _read(await post("/completion", body), top)
+    except Failed as error:
+        if error.kind != "crashed":
+            raise
+        # its grammars cannot pass through tokens that hold a part of a character
+        walked = await _step_by_step(post, prompt, ids, top)
+    if walked.ids != ids:
         raise Failed("llama.cpp did not follow the tokens it was given", "malformed")
+    return walked
+
+
+async def _step_by_step(post: Post, prompt: Ids, ids: Ids, top: int) -> Walked:
+    """One call a token: forced to say something whole, it reports the parts of characters too."""
+    whole = int((await post("/tokenize", {"content": "\n"}))["tokens"][0])
+    logprobs: list[float] = []
+    rows: list[tuple[TokenInfo, ...]] = []
+    cached = 0
+    for place, token in enumerate(ids):
+        body = _walk(prompt + ids[:place], 1, 0)
+        for width in (WIDE, EVERY):
+            asked = {**body, "n_probs": width, "logit_bias": [[whole, CERTAIN]]}
+            answer = await post("/completion", asked)
+            entry = answer["completion_probabilities"][0]
+            found = [x for x in entry["top_logprobs"] if x["id"] == token]
+            if not place and width == WIDE:
+                cached = int(answer["timings"]["cache_n"])
+            if found:
+                logprobs.append(float(found[0]["logprob"]))
+                rows.append(_alternatives(entry)[:top])
+                break
+        else:
+            raise Failed("llama.cpp did not report the token that was asked for", "malformed")
     return Walked(
+        ids, tuple(logprobs), tuple(rows) if top > 0 else (), len(prompt) + len(ids), cached
+    )
+
+
+def _read(answer: Any, top: int) -> Walked:
+    entries: list[dict[str, Any]] = answer["completion_probabilities"]
+    return Walked(
+        tuple(int(entry["id"]) for entry in entries),
         tuple(float(entry["logprob"]) for entry in entries),
         tuple(_alternatives(entry)[:top] for entry in entries) if top > 0 else (),
-        int(answer["tokens_evaluated"]) + len(ids),
+        int(answer["tokens_evaluated"]) + len(entries),
         int(answer["timings"]["cache_n"]),
     )
 
