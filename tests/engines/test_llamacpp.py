@@ -394,7 +394,8 @@ def test_closing_while_it_generates_fails_what_was_asked() -> None:
         long = ask(Prompt.raw("A story:"), sampling=Sampling(1.0), max_tokens=2000)
         serving = asyncio.ensure_future(opened.serve([long], lambda index, text: heard.set()))
         await heard.wait()
-        await opened.close()
+        async with asyncio.timeout(20):  # llama.cpp's own ping interval would make it 30 s
+            await opened.close()
         return (await serving)[0]
 
     reply = asyncio.run(close_in_the_middle())
