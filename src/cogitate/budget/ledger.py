@@ -56,6 +56,10 @@ class Account:
                     covered[unit] = node
             node = node.parent
 
+    def slack(self, unit: str) -> float:
+        """What sums of floating-point numbers of this size may be off by."""
+        return 1e-9 * max(1.0, self.limits[unit])
+
     def free(self, unit: str) -> float:
         """What a new request may still reserve now."""
         return self.limits[unit] - self.spent[unit] - self.aside[unit] - self.held[unit]
@@ -110,7 +114,9 @@ class Ledger:
 
     def opened(self, account: str, parent: str, grant: Budget, reserved: bool) -> None:
         """A flow opened an account: a cap, or a reservation that the accounts above set aside."""
-        above = self.accounts[parent]
+        above = self.accounts.get(parent)
+        if above is None:
+            return  # what is closed has no money to share: requests on the new account are refused
         made = Account(account, above, _limits(grant), reserved)
         self.accounts[account] = made
         if reserved:
@@ -120,31 +126,37 @@ class Ledger:
             made.reserve = dict(made.limits)
 
     def closed(self, account: str) -> None:
-        """An account ended; what it set aside and does not hold in flight flows back."""
+        """An account ended; what it set aside flows back, save what is still in flight."""
         made = self.accounts.pop(account, None)
-        if made is None or made.closed:
+        if made is None:
             return
         made.closed = True
-        for unit, left in made.reserve.items():
-            back = max(0.0, left - made.held[unit])
-            self._return(made, unit, back)
+        for unit, left in list(made.reserve.items()):
+            busy = made.held[unit] + made.aside[unit]
+            self._return(made, unit, max(0.0, left - busy))
 
     def charged(self, account: str, role: str, usage: Usage) -> None:
-        """Something that an earlier run paid."""
-        self._spend(self.accounts[account], role, usage)
+        """Something that an earlier run paid; on the whole grant where its account is closed by now."""
+        self._spend(self.accounts.get(account, self.root), role, usage)
 
     # ---------------------------------------------------------------------- reservation
 
     def verdict(self, account: str, ceiling: Usage) -> Wait | OutOfBudget | None:
-        """Whether a request with this ceiling fits: now (`None`), later (`Wait`), or never."""
+        """Whether a request with this ceiling fits: now (`None`), later (`Wait`), or never.
+
+        Nothing fits an account that was closed, as a reservation is when its flow has left it.
+        """
+        found = self.accounts.get(account)
+        if found is None:
+            return OutOfBudget("calls", 1, 0, account)
         wait: Wait | None = None
-        for node, unit in self.accounts[account].plan:
+        for node, unit in found.plan:
             need = getattr(ceiling, unit)
             if need is None:
                 return OutOfBudget(unit, math.nan, node.ever(unit), node.name)
-            if need > node.ever(unit) + 1e-9:
+            if need > node.ever(unit) + node.slack(unit):
                 return OutOfBudget(unit, need, max(0.0, node.ever(unit)), node.name)
-            if need > node.free(unit) + 1e-9:
+            if need > node.free(unit) + node.slack(unit):
                 wait = Wait(node)
         return wait
 
@@ -157,7 +169,7 @@ class Ledger:
         found = self.accounts[account]
         for node, unit in found.plan:
             need = getattr(ceiling, unit)
-            if need is None or need > node.free(unit) + 1e-9:
+            if need is None or need > node.free(unit) + node.slack(unit):
                 asked = math.nan if need is None else need
                 raise OutOfBudget(unit, asked, max(0.0, node.free(unit)), node.name)
         amounts = tuple(float(getattr(ceiling, unit)) for _, unit in found.plan)
@@ -165,10 +177,21 @@ class Ledger:
             node.held[unit] += amount
         return Hold(found, amounts)
 
+    def reserve_again(self, hold: Hold, ceiling: Usage) -> Hold | None:
+        """The hold with another ceiling, or `None` where the grant does not bear it."""
+        plan = hold.account.plan
+        amounts = tuple(float(getattr(ceiling, unit) or 0.0) for _, unit in plan)
+        both = list(zip(plan, hold.amounts, amounts, strict=True))
+        if any(now - old > node.free(unit) + node.slack(unit) for (node, unit), old, now in both):
+            return None
+        for (node, unit), old, now in both:
+            node.held[unit] = _rounded(node.held[unit] + now - old, node.slack(unit))
+        return Hold(hold.account, amounts)
+
     def settle(self, hold: Hold, role: str, actual: Usage) -> None:
         """Give a hold back and charge what was really used; charges survive failed parsing."""
         for (node, unit), amount in zip(hold.account.plan, hold.amounts, strict=True):
-            node.held[unit] -= amount
+            node.held[unit] = _rounded(node.held[unit] - amount, node.slack(unit))
             if node.closed and node.reserve:
                 spent = getattr(actual, unit) or 0.0
                 self._return(node, unit, max(0.0, min(amount, node.reserve[unit]) - spent))
@@ -176,39 +199,53 @@ class Ledger:
 
     def left(self, account: str) -> Budget:
         """What is left of every bounded unit, seconds excepted: the tightest of the accounts above."""
+        found = self.accounts.get(account)
+        if found is None:
+            return Budget(**dict.fromkeys(self.root.limits, 0))
         amounts: dict[str, float] = {}
-        for node, unit in self.accounts[account].plan:
+        for node, unit in found.plan:
             amounts[unit] = min(amounts.get(unit, math.inf), max(0.0, node.free(unit)))
-        return Budget(**{u: int(a) if u in _WHOLE else a for u, a in amounts.items()})
+        return Budget(**{u: int(a + 1e-6) if u in _WHOLE else a for u, a in amounts.items()})
 
     @property
     def idle(self) -> bool:
         """Whether nothing is held and nothing is set aside."""
         return all(
-            abs(a.held[u]) < 1e-6 and abs(a.aside[u]) < 1e-6 for a in self.accounts.values() for u in a.limits
+            a.held[u] <= a.slack(u) and a.aside[u] <= a.slack(u)
+            for a in self.accounts.values()
+            for u in a.limits
         )
 
     def _spend(self, account: Account, role: str, usage: Usage) -> None:
         self.roles[role] = self.roles.get(role, ZERO) + usage
         for node, unit in account.plan:
             node.spent[unit] += getattr(usage, unit) or 0.0
-            if node.spent[unit] > node.limits[unit] + 1e-9:
+            if node.spent[unit] > node.limits[unit] + node.slack(unit):
                 self.overdrawn = True
         for node, unit, reserved in account.above:
             amount = getattr(usage, unit) or 0.0
             covered = min(amount, reserved.reserve.get(unit, 0.0))
             node.spent[unit] += amount
-            node.aside[unit] -= covered
+            node.aside[unit] = _rounded(node.aside[unit] - covered, node.slack(unit))
+            if node.spent[unit] > node.limits[unit] + node.slack(unit):
+                self.overdrawn = True
         for reserved in {r.name: r for _, _, r in account.above}.values():
             for unit in reserved.reserve:
                 reserved.reserve[unit] -= min(getattr(usage, unit) or 0.0, reserved.reserve[unit])
 
     def _return(self, reserved: Account, unit: str, amount: float) -> None:
-        """Hand set-aside money back to the accounts above."""
+        """Hand set-aside money back to the accounts above, and on from those that are closed."""
         reserved.reserve[unit] -= amount
         for node, other in reserved.parent.plan if reserved.parent else ():
             if other == unit:
-                node.aside[unit] -= amount
+                node.aside[unit] = _rounded(node.aside[unit] - amount, node.slack(unit))
+                if node.closed and node.reserve:
+                    self._return(node, unit, min(amount, node.reserve[unit]))
+
+
+def _rounded(amount: float, slack: float) -> float:
+    """Without what is left of differences of sums: money that nobody holds would block for ever."""
+    return 0.0 if amount <= slack else amount
 
 
 _WHOLE = frozenset({"tokens_in", "tokens_out", "calls"})

@@ -7,8 +7,7 @@ from typing import Any
 
 from ._tree import Node
 from .errors import ReplayMismatch
-from .flow import SetAside
-from .journal import TELLS, Journal, Record
+from .journal import PAID, TELLS, Journal, Record, is_bound
 from .requests import Request
 
 
@@ -16,7 +15,7 @@ class Stream:
     """One stream of records and how far its replay has come."""
 
     # Mutable on purpose: a cursor.
-    __slots__ = ("account", "inner", "name", "notes", "outer", "position", "records", "tells")
+    __slots__ = ("inner", "name", "notes", "outer", "position", "published", "records", "tells")
 
     def __init__(self, name: str, records: list[Record], outer: Stream | None) -> None:
         self.name, self.records, self.outer = name, records, outer
@@ -25,9 +24,10 @@ class Stream:
         """Tells replayed so far."""
         self.notes = sum(r["kind"] == "note" for r in records)
         """Recorded notes that the flow has not published again yet."""
+        self.published = 0
+        """Notes that the flow has published so far."""
         self.inner = 0
         """Streams of children that still run."""
-        self.account = ""
 
     def asides(self) -> list[Record]:
         """Step over what is no tell; late answers are returned, because they cost something."""
@@ -43,6 +43,7 @@ class Stream:
 
     def note(self) -> bool:
         """Count a published note; false when it is in the journal already."""
+        self.published += 1
         if self.notes:
             self.notes -= 1
             return False
@@ -61,7 +62,15 @@ class Streams:
         self.journal = journal
         self._keep_refusals, self._from_mismatch = keep_refusals, from_mismatch
         self._unread: dict[str, Stream] = {}
+        self._names: set[str] = {""}
         self.leftovers: list[Record] = []
+
+    def claim(self, name: str) -> bool:
+        """Whether a new stream may have this name; two of one name would mix in the journal."""
+        if name in self._names:
+            return False
+        self._names.add(name)
+        return True
 
     def open(self, name: str, outer: Stream | None) -> Stream:
         """Begin a stream with what is recorded of it."""
@@ -100,14 +109,14 @@ class Streams:
             if not self._from_mismatch:
                 raise ReplayMismatch(head["at"], _said(head), "nothing: the flow has ended")
             self._abandon(stream)
-        self.drop(stream)
-        return cost
+        return cost + self.drop(stream)
 
-    def drop(self, stream: Stream) -> None:
-        """Forget a stream."""
+    def drop(self, stream: Stream) -> list[Record]:
+        """Forget a stream; what it was told and nobody read again is returned, because it was paid."""
         self._unread.pop(stream.name, None)
         if stream.outer is not None:
             stream.outer.inner -= 1
+        return [r for r in stream.records[stream.position :] if r["kind"] in PAID]
 
     def unread(self) -> Iterator[Stream]:
         """The streams with something left to replay."""
@@ -124,9 +133,7 @@ class Streams:
         head = stream.head
         if head is None:
             return None
-        if not self._keep_refusals and (
-            head["kind"] in ("denied", "remaining") or head["ask"] == SetAside.__name__
-        ):
+        if not self._keep_refusals and is_bound(head):
             self._abandon(stream)
             return None
         found = waiting.get(head["at"])
@@ -152,11 +159,14 @@ class Streams:
 
     def _abandon(self, stream: Stream) -> None:
         """Replay no further; what is left becomes cache, and the journal says so."""
-        self.leftovers.extend(r for r in stream.records[stream.position :] if r["kind"] == "reply")
-        stream.position = len(stream.records)
+        unread = stream.records[stream.position :]
+        self.leftovers.extend(r for r in unread if r["kind"] == "reply")
+        # What came late was spent all the same; it stays to be charged.
+        stream.records, stream.position = [r for r in unread if r["kind"] == "late"], 0
         stream.notes = 0
-        self._unread.pop(stream.name, None)
-        self.append(stream.name, {"kind": "cut", "keep": stream.tells}, None)
+        self.append(
+            stream.name, {"kind": "cut", "keep": stream.tells, "notes": stream.published}, None
+        )
 
 
 def _said(record: Record) -> str:

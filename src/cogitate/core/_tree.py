@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from ._streams import Stream
 
 
+_PATIENCE = 100
+"""How often a flow whose cleanup awaits is told again to end."""
+
+
 class Node:
     """One running flow."""
 
@@ -47,7 +51,7 @@ class Node:
         self.count = 0
         self.alive = True
         self.asking: str | None = None
-        self.holds: set[str] = set()
+        self.holds: dict[str, None] = {}
         self.owns_account = False
         self.owns_stream = False
         self.codec: Any = None
@@ -81,7 +85,7 @@ def discard(flow: Coroutine[Any, Any, Any]) -> None:
     """Close a coroutine, and the coroutines it was handed if it never began.
 
     Raises:
-        RuntimeError: when its cleanup awaits.
+        RuntimeError: when its cleanup awaits; it is closed all the same.
     """
     if inspect.getcoroutinestate(flow) == inspect.CORO_CREATED:
         frame = flow.cr_frame
@@ -89,10 +93,18 @@ def discard(flow: Coroutine[Any, Any, Any]) -> None:
             for inner in held if isinstance(held, tuple | list) else (held,):
                 if inspect.iscoroutine(inner):
                     discard(inner)
-    try:
-        flow.close()
-    except RuntimeError as error:
-        if "ignored GeneratorExit" not in str(error):
-            raise
+    awaited: RuntimeError | None = None
+    for _ in range(_PATIENCE):
+        try:
+            flow.close()
+        except RuntimeError as error:
+            if "ignored GeneratorExit" not in str(error):
+                raise
+            awaited = error
+        else:
+            break
+    if awaited is not None:
         name = getattr(flow, "__qualname__", "a flow")
-        raise RuntimeError(f"{name} awaits while it is being cancelled; cleanup may not await") from error
+        raise RuntimeError(
+            f"{name} awaits while it is being cancelled; cleanup may not await"
+        ) from awaited

@@ -15,7 +15,9 @@ class CogitateError(Exception):
 class OutOfBudget(CogitateError):
     """A request did not fit into the grant; raised at its `await`. Refusal is ordinary."""
 
-    def __init__(self, unit: str = "", asked: float = 0, left: float = 0, account: str = "") -> None:
+    def __init__(
+        self, unit: str = "", asked: float = 0, left: float = 0, account: str = ""
+    ) -> None:
         super().__init__(unit, asked, left, account)
         self.unit, self.asked, self.left, self.account = unit, asked, left, account
 
@@ -23,6 +25,11 @@ class OutOfBudget(CogitateError):
         if not self.unit:
             return "the budget is spent"
         where = f" of account {self.account!r}" if self.account else ""
+        if self.asked != self.asked:
+            return (
+                f"the most that this can cost in {self.unit} is unknown, so it cannot be kept within the "
+                f"{self.left:g} left{where}; name a price, or lift the bound on {self.unit}"
+            )
         return f"asked for {self.asked:g} {self.unit}, but {self.left:g} are left{where}"
 
 

@@ -53,7 +53,7 @@ class Fork(Effect[list[Any]]):
 
 @dataclass(frozen=True, eq=False)
 class Spawn(Effect[int]):
-    """Add a child to a pool; `stream` gives it a journal stream of its own."""
+    """Add a child to a pool; `stream` gives it a journal stream of its own, named by its address if empty."""
 
     pool: Pool[Any]
     flow: Flow[Any] | Callable[[], Flow[Any]]
@@ -127,7 +127,9 @@ class Codec(Protocol[T]):
 # --------------------------------------------------------------------------- the words
 
 
-async def gather(*flows: Flow[T], drop: type[Exception] | tuple[type[Exception], ...] = ()) -> list[T]:
+async def gather(
+    *flows: Flow[T], drop: type[Exception] | tuple[type[Exception], ...] = ()
+) -> list[T]:
     """Run children concurrently; results in order.
 
     Children failing with a type in `drop` are left out. The first other error cancels the siblings
@@ -157,7 +159,10 @@ class Pool(Generic[T]):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if kind is not None and issubclass(kind, GeneratorExit):
             return  # the flow is being closed: the machine cancels the children, and cleanup may not await
@@ -194,7 +199,7 @@ def each(
         source: the things to work on; read only as far as needed.
         make_flow: turns one of them into a flow.
         at_most: bound on children in flight.
-        stream: names the journal stream of each child; by default its number.
+        stream: names the journal stream of each child; by default its address.
         codec: seals finished children in the journal, so that a resumed run does not replay them.
     """
     return Each(iter(source), make_flow, at_most, stream, codec)
@@ -226,7 +231,7 @@ class Each(Generic[U, T]):
             except StopIteration:
                 self.exhausted = True
                 break
-            name = self.stream(item) if self.stream else str(self.pool.added)
+            name = self.stream(item) if self.stream else ""
             await Spawn(self.pool, lambda item=item: self.make_flow(item), name, self.codec)
         if self.turn == self.pool.added:
             raise StopAsyncIteration
@@ -275,7 +280,10 @@ class set_aside:  # noqa: N801  (reads as a word of the flow language)
         return cast(T, await Enter(flow, self.name, None, self.account))
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if kind is not None and issubclass(kind, GeneratorExit):
             return  # the machine gives back what a cancelled flow holds

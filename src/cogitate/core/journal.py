@@ -9,6 +9,7 @@ A record is a JSON object:
 | `ask` | the request's type, or the kind of the note |
 | `key` | digest of the request |
 | `value` | the encoded reply, refusal, failure or note |
+| `blob` | in its place: the digest of a large value in the blob store |
 | `usage` | what it cost; absent where it cost nothing |
 | `role` | whose account paid |
 | `engine`, `seed`, `index`, `trimmed` | how it was served, where that differs from what was asked |
@@ -16,18 +17,19 @@ A record is a JSON object:
 The order of a stream's records is the order of arrival: a machine that is told the same things in
 the same order does the same things, so arrival order needs no records of its own. `late` records
 carry usage only: the reply came after its flow was cancelled. `cut` says that of the records so far
-only the first `keep` tells stand; the others are cache.
+only the first `keep` tells and the first `notes` notes stand; the other replies are cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
-from .codec import decode, encode
+from .codec import decode
 from .errors import Failed, OutOfBudget
-from .flow import Remaining
+from .flow import Remaining, SetAside
 from .requests import Reply, Request
 from .usage import ZERO, Usage
 
@@ -35,6 +37,8 @@ Record = dict[str, Any]
 
 TELLS = frozenset({"reply", "denied", "failed", "remaining"})
 """The kinds that answer a waiting flow."""
+PAID = TELLS | {"late"}
+"""The kinds whose usage was spent by the run that stands; `cached` ones are charged when used."""
 
 
 class Journal(Protocol):
@@ -75,23 +79,22 @@ class Tape:
     def __init__(self, records: Sequence[tuple[str, Record]] = ()) -> None:
         """Start from `(stream, record)` pairs of an earlier run."""
         self.records: list[tuple[str, Record]] = list(records)
-        self._earlier = len(self.records)
+        self._earlier: dict[str, list[Record]] = {}
+        for stream, record in self.records:
+            self._earlier.setdefault(stream, []).append(record)
 
     def recorded(self, stream: str) -> Sequence[Record]:
-        earlier = [r for s, r in self.records[: self._earlier] if s == stream]
-        return standing(earlier)
+        return [r for r in standing(self._earlier.get(stream, ())) if r["kind"] != "sealed"]
 
     def sealed(self, stream: str) -> Record | None:
-        earlier = [r for s, r in self.records[: self._earlier] if s == stream]
-        return next((r for r in earlier if r["kind"] == "sealed"), None)
+        return sealed_in(self._earlier.get(stream, ()))
 
     def append(self, stream: str, record: Record, request: Request[Any] | None = None) -> None:
         self.records.append((stream, record))
 
     def seal(self, stream: str, value: Any) -> None:
-        roles = usage_by_role(r for s, r in self.records if s == stream)
-        record = {"kind": "sealed", "value": value, "roles": {k: encode(u) for k, u in roles.items()}}
-        self.records.append((stream, record))
+        spent = standing([r for s, r in self.records if s == stream])
+        self.records.append((stream, seal_record(value, spent)))
 
     def timing(self, stream: str, at: str, seconds: float, elapsed: float) -> None:
         pass
@@ -100,35 +103,80 @@ class Tape:
         pass
 
 
-def usage_by_role(records: Any) -> dict[str, Usage]:
-    """The usage of records, summed by role."""
+def usage_by_role(records: Iterable[Record]) -> dict[str, Usage]:
+    """The usage of records that were paid for, summed by role."""
     roles: dict[str, Usage] = {}
     for record in records:
-        if "usage" in record:
+        if "usage" in record and record["kind"] in PAID:
             role = record.get("role", "")
             roles[role] = roles.get(role, ZERO) + usage_of(record)
     return roles
 
 
-def standing(records: Sequence[Record]) -> list[Record]:
+def seal_record(value: Any, records: Iterable[Record]) -> Record:
+    """The seal of a finished stream: its encoded result, and what its standing records cost."""
+    roles = {role: usage_body(usage) for role, usage in usage_by_role(records).items()}
+    return {"kind": "sealed", "value": value, "roles": roles}
+
+
+def sealed_in(records: Iterable[Record]) -> Record | None:
+    """The seal among a stream's records, with the cost of what came late after it."""
+    seal: Record | None = None
+    roles: dict[str, Usage] = {}
+    for record in records:
+        if record["kind"] == "sealed":
+            seal = record
+            roles = {role: usage_of({"usage": usage}) for role, usage in seal["roles"].items()}
+        elif seal is not None:
+            for role, usage in usage_by_role([record]).items():
+                roles[role] = roles.get(role, ZERO) + usage
+    return seal and {**seal, "roles": {role: usage_body(usage) for role, usage in roles.items()}}
+
+
+def is_bound(record: Record) -> bool:
+    """Whether a recorded answer depends on the grant, so that it may not stand under a larger one."""
+    if record["kind"] in ("denied", "remaining") or record["ask"] == SetAside.__name__:
+        return True
+    return "trimmed" in record and record["value"].get("finish") == "limit"
+
+
+def standing(records: Iterable[Record]) -> list[Record]:
     """The records that stand after every `cut`; superseded tells become `cached`, charged when used."""
     out: list[Record] = []
     for record in records:
-        if record["kind"] != "cut":
+        if record["kind"] == "cut":
+            out = _cut(out, record["keep"], record["notes"])
+        else:
             out.append(record)
-            continue
-        tells = 0
-        for i, old in enumerate(out):
-            if old["kind"] in TELLS:
-                tells += 1
-                if tells > record["keep"]:
-                    out[i] = {**old, "kind": "cached", "was": old["kind"]}
     return out
 
 
-def tell_record(request: Request[Any], at: str, outcome: Reply[Any] | OutOfBudget | Failed) -> Record:
+def _cut(records: list[Record], keep: int, notes: int) -> list[Record]:
+    out: list[Record] = []
+    for record in records:
+        kind = record["kind"]
+        if kind == "note":
+            notes -= 1
+            if notes < 0:
+                continue
+        elif kind in TELLS:
+            keep -= 1
+            if keep < 0:
+                record = {**record, "kind": "cached", "was": kind}
+        out.append(record)
+    return out
+
+
+def tell_record(
+    request: Request[Any], at: str, outcome: Reply[Any] | OutOfBudget | Failed
+) -> Record:
     """The record of one answer."""
-    record: Record = {"kind": "reply", "at": at, "ask": type(request).__name__, "key": request.key()}
+    record: Record = {
+        "kind": "reply",
+        "at": at,
+        "ask": type(request).__name__,
+        "key": request.key(),
+    }
     if isinstance(outcome, Reply):
         if isinstance(request, Remaining):
             record["kind"] = "remaining"
@@ -141,7 +189,9 @@ def tell_record(request: Request[Any], at: str, outcome: Reply[Any] | OutOfBudge
                 record[name] = held
     elif isinstance(outcome, OutOfBudget):
         record["kind"] = "denied"
-        record["value"] = [outcome.unit, outcome.asked, outcome.left, outcome.account]
+        # JSON has no NaN: an amount that nobody knows is null.
+        asked = None if outcome.asked != outcome.asked else outcome.asked
+        record["value"] = [outcome.unit, asked, outcome.left, outcome.account]
     else:
         record["kind"] = "failed"
         record["value"] = [outcome.reason, outcome.kind]
@@ -155,7 +205,8 @@ def outcome_of(record: Record, request: Request[Any]) -> Reply[Any] | OutOfBudge
     """The inverse of `tell_record`."""
     kind = record.get("was", record["kind"])
     if kind == "denied":
-        return OutOfBudget(*record["value"])
+        unit, asked, left, account = record["value"]
+        return OutOfBudget(unit, math.nan if asked is None else asked, left, account)
     if kind == "failed":
         return Failed(*record["value"], usage=usage_of(record) if "usage" in record else None)
     return Reply(
@@ -173,7 +224,9 @@ _USAGE = tuple((f.name, f.default) for f in fields(Usage) if f.name != "seconds"
 
 def usage_body(usage: Usage) -> dict[str, Any]:
     """The units that are not zero; seconds are kept apart, so that journals can be compared."""
-    return {n: held for n, default in _USAGE if (held := getattr(usage, n)) is None or held != default}
+    return {
+        n: held for n, default in _USAGE if (held := getattr(usage, n)) is None or held != default
+    }
 
 
 def usage_of(record: Record) -> Usage:

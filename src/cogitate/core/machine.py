@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from ._streams import Streams
 from ._tree import Node, discard, orphans
 from .codec import encode
-from .errors import Failed, OutOfBudget, Stalled
+from .errors import Failed, InvalidInput, OutOfBudget, Stalled
 from .events import Answered, Asked, Event, Finished, Noted
 from .flow import Effect, Enter, Flow, Fork, Leave, Next, Publish, Release, SetAside, Spawn
 from .journal import Journal, Record, outcome_of, tell_record, usage_of
@@ -104,7 +104,11 @@ class Machine(Generic[T]):
         root.deliver = self._finish
         self._root = root
         self._push(root)
-        self._run()
+        try:
+            self._run()
+        except BaseException:
+            self.close()
+            raise
 
     # ------------------------------------------------------------------------------ ask and tell
 
@@ -115,7 +119,9 @@ class Machine(Generic[T]):
             Stalled: when nothing is open and the flow has not ended.
         """
         if not self.done and not self._open:
-            raise Stalled("the flow waits, but nothing is asked; it awaits something that cannot arrive")
+            raise Stalled(
+                "the flow waits, but nothing is asked; it awaits something that cannot arrive"
+            )
         return sorted(self._unclaimed.values(), key=lambda ask: ask.order)
 
     @property
@@ -161,9 +167,7 @@ class Machine(Generic[T]):
         record.pop("value", None)
         self._streams.append(ask.stream, record, None)
         if self._listen:
-            self._listen(
-                Answered(ask.stream, ask.at, ask.request, outcome, ask.account, late=True)
-            )
+            self._listen(Answered(ask.stream, ask.at, ask.request, outcome, ask.account, late=True))
 
     @property
     def result(self) -> T:
@@ -176,10 +180,13 @@ class Machine(Generic[T]):
             raise self._error
         return cast(T, self._value)
 
-    @property
     def leftovers(self) -> list[Record]:
-        """Recorded tells that were not replayed; their replies can still be used as a cache."""
-        return self._streams.leftovers
+        """Recorded replies that will not be replayed, each given once; use them as a cache.
+
+        Streams are read when their flows begin, so look again whenever the machine was stepped.
+        """
+        found, self._streams.leftovers = self._streams.leftovers, []
+        return found
 
     def close(self) -> None:
         """End every flow; leaves no open coroutine, no claim and no account."""
@@ -247,7 +254,7 @@ class Machine(Generic[T]):
         if isinstance(outcome, Reply):
             if isinstance(ask.request, SetAside):
                 self._books.opened(outcome.value, ask.account, ask.request.grant, reserved=True)
-                node.holds.add(outcome.value)
+                node.holds[outcome.value] = None
             self._push(node, outcome.value)
         else:
             self._push(node, error=outcome)
@@ -266,8 +273,6 @@ class Machine(Generic[T]):
 
     def _finish(self, node: Node, value: Any, error: BaseException | None) -> None:
         self.done, self._value, self._error = True, value, error
-        if node.owns_stream:
-            return
         for record in self._streams.close(node.stream):
             self._charge("", record)
         if self._listen:
@@ -277,7 +282,7 @@ class Machine(Generic[T]):
         node.alive = False
         if node.parent is not None:
             node.parent.children.pop(node, None)
-        for account in node.holds:
+        for account in reversed(node.holds):
             self._books.closed(account)
         if node.owns_account:
             self._books.closed(node.account)
@@ -288,15 +293,22 @@ class Machine(Generic[T]):
 
     def _cancel(self, root: Node) -> None:
         """End a subtree, children first; linear in what is cancelled."""
+        failure: Exception | None = None
         for node in orphans(root):
             if node.asking is not None:
                 self._open.pop(node.asking, None)
                 if self._unclaimed.pop(node.asking, None) is None:
                     self.cancelled.append(node.asking)
-            self._retire(node)
             if node.owns_stream:
-                self._streams.drop(node.stream)
-            discard(node.flow)
+                for record in self._streams.drop(node.stream):
+                    self._charge(node.account, record)
+            self._retire(node)
+            try:
+                discard(node.flow)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     # ------------------------------------------------------------------------------- the words
 
@@ -336,9 +348,20 @@ class Machine(Generic[T]):
             if inspect.iscoroutine(effect.flow):
                 discard(effect.flow)
             return
+        count = node.tick()
+        stream = effect.stream
+        if stream is not None:
+            stream = stream or f"{node.path}#{count}"
+            if not self._streams.claim(stream):
+                self._push(
+                    node,
+                    error=InvalidInput(
+                        f"two children of `each` have the stream {stream!r}; each needs a name of its own"
+                    ),
+                )
+                return
         number, pool.added = pool.added, pool.added + 1
         pool.live += 1
-        count = node.tick()
 
         def arrived(child: Node | None, value: Any, error: BaseException | None) -> None:
             pool.live -= 1
@@ -347,8 +370,8 @@ class Machine(Generic[T]):
             pool.ready.append(number)
             self._hand_over(pool)
 
-        if effect.stream is not None and effect.codec is not None:
-            sealed = self._streams.sealed(effect.stream)
+        if stream is not None and effect.codec is not None:
+            sealed = self._streams.sealed(stream)
             if sealed is not None:
                 for role, usage in sealed["roles"].items():
                     self._books.charged(node.account, role, usage_of({"usage": usage}))
@@ -358,8 +381,8 @@ class Machine(Generic[T]):
         flow = effect.flow() if callable(effect.flow) else effect.flow
         child = node.child(count, number, flow)
         child.deliver = arrived
-        if effect.stream is not None:
-            child.stream = self._streams.open(effect.stream, node.stream)
+        if stream is not None:
+            child.stream = self._streams.open(stream, node.stream)
             child.owns_stream, child.codec = True, effect.codec
         pool.children[number] = child
         self._push(child)
@@ -421,7 +444,9 @@ class Machine(Generic[T]):
         else:
             child.account = f"{node.account}/{effect.name}@{node.path}#{number}"
             child.owns_account = True
-            self._books.opened(child.account, node.account, effect.grant or Budget(), reserved=False)
+            self._books.opened(
+                child.account, node.account, effect.grant or Budget(), reserved=False
+            )
 
         def back(_: Node, value: Any, error: BaseException | None) -> None:
             self._push(node, value, error)
@@ -431,7 +456,7 @@ class Machine(Generic[T]):
 
     def _release(self, node: Node, effect: Release) -> None:
         if effect.account in node.holds:
-            node.holds.discard(effect.account)
+            del node.holds[effect.account]
             self._books.closed(effect.account)
         self._push(node)
 
@@ -441,7 +466,8 @@ class Machine(Generic[T]):
         data = cast(Mapping[str, Any], effect.data)
         if stream.note() and not self.silent:
             self._write(
-                stream, lambda: {"kind": "note", "at": at, "ask": effect.kind, "value": encode(data)}
+                stream,
+                lambda: {"kind": "note", "at": at, "ask": effect.kind, "value": encode(data)},
             )
         if self._listen:
             self._listen(Noted(stream.name, at, effect.kind, data))
@@ -469,7 +495,7 @@ class Machine(Generic[T]):
         """Answer from the journal; true if some flow can go on."""
         for stream in self._streams.unread():
             for record in stream.asides():
-                self._charge(stream.account, record)
+                self._charge("", record)
             found = self._streams.match(stream, self._open)
             if found is not None:
                 record, node, ask = found

@@ -10,7 +10,7 @@ from typing import Any
 from cogitate.budget import Account, Hold, Ledger, Wait
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import Remaining, SetAside
-from cogitate.core.journal import Record, outcome_of
+from cogitate.core.journal import Record, is_bound, outcome_of
 from cogitate.core.machine import Ask, Machine, Outcome
 from cogitate.core.protocols import Engine
 from cogitate.core.requests import Generate, Reply, Request
@@ -54,7 +54,7 @@ class Desk:
     def remember(self, records: list[Record]) -> None:
         """Answer these recorded requests from their records; a hit is charged at its recorded usage."""
         for record in records:
-            if record.get("was", record["kind"]) == "reply":
+            if record.get("was", record["kind"]) == "reply" and not is_bound(record):
                 self._cache.setdefault(record["key"], record)
 
     @property
@@ -100,7 +100,8 @@ class Desk:
                 yield ask, verdict
 
     def _behind(self, name: str, blocked: set[Account]) -> bool:
-        return any(node in blocked for node, _ in self._ledger.accounts[name].plan)
+        account = self._ledger.accounts.get(name)
+        return account is not None and any(node in blocked for node, _ in account.plan)
 
     def _decide(self, ask: Ask) -> Admitted | Outcome | Wait:
         request = ask.request
@@ -121,7 +122,9 @@ class Desk:
             return self._recall(ask)
         verdict = self._ledger.verdict(ask.account, ceiling)
         if verdict is None:
-            return Admitted(ask, request, engine, self._ledger.reserve(ask.account, ceiling), ceiling)
+            return Admitted(
+                ask, request, engine, self._ledger.reserve(ask.account, ceiling), ceiling
+            )
         if isinstance(verdict, OutOfBudget):
             return self._trim(ask, engine) or verdict
         return verdict
@@ -140,7 +143,9 @@ class Desk:
     def _set_aside(self, ask: Ask, request: SetAside) -> Outcome | Wait:
         if self.stopped:
             return OutOfBudget(self.stopped, 0, 0)
-        wanted = Usage(**{unit: amount for unit, amount in request.grant.bounds() if unit != "seconds"})  # pyright: ignore[reportArgumentType]
+        wanted = Usage(
+            **{unit: amount for unit, amount in request.grant.bounds() if unit != "seconds"}
+        )  # pyright: ignore[reportArgumentType]
         verdict = self._ledger.verdict(ask.account, wanted)
         return Reply(f"{ask.account}/{request.name}@{ask.at}") if verdict is None else verdict
 

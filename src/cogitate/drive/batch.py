@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -17,9 +17,14 @@ from cogitate.core.requests import Reply
 from cogitate.core.usage import ZERO, Budget, Usage
 
 from .admission import Admitted, Desk
+from .lanes import checked
 from .routing import Router
 
 T = TypeVar("T")
+
+
+class NeedsLoop(CogitateError):
+    """An engine waits for something, so that it needs an event loop."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def run(
     wait belong to `run_async`.
 
     Raises:
-        CogitateError: when an engine waits for something.
+        NeedsLoop: when an engine waits for something.
         Exception: what the flow raised.
     """
     router = Router.of(engine)
@@ -70,6 +75,7 @@ def run(
             wave = _wave(machine, desk)
             for served in _by_engine(wave):
                 _serve(served, machine, ledger)
+            machine.cancelled.clear()
             if journal is not None:
                 journal.flush()
         return Run(
@@ -88,6 +94,7 @@ def _wave(machine: Machine[Any], desk: Desk) -> list[Admitted]:
     again = True
     while again and not machine.done:
         again = False
+        desk.remember(machine.leftovers())
         for ask in machine.pending() if not wave or machine.has_pending else ():
             desk.add(machine.take(ask.at))
         for verdict in desk.admit():
@@ -118,10 +125,32 @@ def _serve(items: list[Admitted], machine: Machine[Any], ledger: Ledger) -> None
         batches = list(groups.values())
     for batch in batches:
         for start in range(0, len(batch), max(1, limits.max_batch)):
-            part = batch[start : start + max(1, limits.max_batch)]
-            outcomes = complete(engine.serve([item.request for item in part]))
+            part = _wanted(batch[start : start + max(1, limits.max_batch)], machine, ledger)
+            outcomes = _answers(engine, part)
             for item, outcome in zip(part, outcomes, strict=True):
                 deliver(item, outcome, machine, ledger)
+
+
+def _wanted(items: list[Admitted], machine: Machine[Any], ledger: Ledger) -> list[Admitted]:
+    """Those that somebody still waits for; an earlier batch of the wave may have decided the search."""
+    for item in items:
+        if not machine.wants(item.ask.at):
+            ledger.settle(item.hold, item.request.role, ZERO)
+    return [item for item in items if machine.wants(item.ask.at)]
+
+
+def _answers(engine: Engine, part: list[Admitted]) -> Sequence[Reply[Any] | Failed]:
+    if not part:
+        return []
+    try:
+        return checked(complete(engine.serve([item.request for item in part])), len(part))
+    except NeedsLoop:
+        raise
+    except Failed as failure:
+        reason, kind = failure.reason, failure.kind
+    except Exception as error:
+        reason, kind = f"an engine raised {type(error).__name__}: {error}", "crashed"
+    return [Failed(reason, kind) for _ in part]
 
 
 def deliver(
@@ -141,13 +170,13 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never waits.
 
     Raises:
-        CogitateError: when it waits.
+        NeedsLoop: when it waits.
     """
     try:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value
     coroutine.close()
-    raise CogitateError(
+    raise NeedsLoop(
         "this engine waits for a network, a thread or a clock; drive it with run_async instead of run"
     )

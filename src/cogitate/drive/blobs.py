@@ -34,7 +34,9 @@ class BlobStore:
             except OSError as error:
                 with contextlib.suppress(OSError):
                     partial.unlink()
-                raise JournalError(f"a blob could not be written to {self.folder}: {error.strerror}") from error
+                raise JournalError(
+                    f"a blob could not be written to {self.folder}: {error.strerror}"
+                ) from error
         return digest
 
     def get(self, digest: str) -> bytes:

@@ -59,16 +59,24 @@ async def run_async(
         keep_refusals: false when resuming under another grant: recorded refusals do not stand.
         from_mismatch: where the code changed, keep what matches of the journal and use the rest as cache.
         elapsed_s: what earlier runs of this journal used of the deadline.
-        grace_s: how long free local work, such as the final vote, may go on after the deadline.
+        grace_s: how long free local work, such as the final vote, may go on after the deadline, and how
+            long a call that ignores its cancellation is waited for.
 
     Raises:
         ReplayMismatch: when the journal belongs to other code.
         Exception: what the flow raised.
     """
     driver: _Driver[T] = _Driver(
-        Router.of(engine), budget or Budget(), journal, listen, stop or Stop(), retry or Retry(), elapsed_s
+        Router.of(engine),
+        budget or Budget(),
+        journal,
+        listen,
+        stop or Stop(),
+        retry or Retry(),
+        elapsed_s,
+        grace_s,
     )
-    return await driver.drive(flow, keep_refusals, from_mismatch, grace_s)
+    return await driver.drive(flow, keep_refusals, from_mismatch)
 
 
 class _Driver(Generic[T]):
@@ -81,9 +89,10 @@ class _Driver(Generic[T]):
         stop: Stop,
         retry: Retry,
         elapsed_s: float,
+        grace_s: float,
     ) -> None:
         self._router, self._journal, self._listen = router, journal, listen
-        self._stop, self._retry = stop, retry
+        self._stop, self._retry, self._grace_s = stop, retry, grace_s
         self._ledger = Ledger(budget)
         self._start = time.monotonic() - elapsed_s
         self._deadline = None if budget.seconds is None else self._start + budget.seconds
@@ -93,11 +102,13 @@ class _Driver(Generic[T]):
         self._arrived: deque[tuple[Item, Reply[Any] | Failed]] = deque()
         self._problem = ""
 
-    async def drive(
-        self, flow: Flow[T], keep_refusals: bool, from_mismatch: bool, grace_s: float
-    ) -> Run[T]:
+    async def drive(self, flow: Flow[T], keep_refusals: bool, from_mismatch: bool) -> Run[T]:
         loop = asyncio.get_running_loop()
-        self._stop.attach(lambda: loop.call_soon_threadsafe(self._wake.set))
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+        self._stop.attach(wake)
         self._machine: Machine[T] = Machine(
             flow,
             self._journal,
@@ -107,14 +118,13 @@ class _Driver(Generic[T]):
             from_mismatch=from_mismatch,
         )
         self._desk = Desk(self._machine, self._router, self._ledger)
-        self._desk.remember(self._machine.leftovers)
         try:
             while not self._machine.done:
                 self._admit()
                 self._flush()
                 if self._machine.done:
                     break
-                await self._wait(loop, grace_s)
+                await self._wait(loop)
                 self._deliver()
             await self._end()
             return Run(
@@ -141,6 +151,7 @@ class _Driver(Generic[T]):
         again = True
         while again and not machine.done:
             again = False
+            desk.remember(machine.leftovers())
             for ask in machine.pending():
                 desk.add(machine.take(ask.at))
             if self._deadline is not None:
@@ -157,7 +168,15 @@ class _Driver(Generic[T]):
     def _send(self, admitted: Admitted) -> None:
         lane = self._lanes.get(id(admitted.engine))
         if lane is None:
-            lane = Lane(admitted.engine, time.monotonic, self._retry, self._done, self._chunk, self._wake.set)
+            lane = Lane(
+                admitted.engine,
+                time.monotonic,
+                self._retry,
+                self._done,
+                self._chunk,
+                self._wake.set,
+                self._extend,
+            )
             self._lanes[id(admitted.engine)] = lane
         item = Item(admitted)
         self._items[admitted.ask.at] = item
@@ -167,20 +186,30 @@ class _Driver(Generic[T]):
         self._arrived.append((item, outcome))
         self._wake.set()
 
+    def _extend(self, item: Item) -> bool:
+        """Hold what failed attempts cost on top of the next one's ceiling, if the grant bears it."""
+        if item.spent is item.extended:
+            return True
+        hold = self._ledger.reserve_again(item.admitted.hold, item.admitted.ceiling + item.spent)
+        if hold is None:
+            return False
+        item.extended, item.admitted = item.spent, replace(item.admitted, hold=hold)
+        return True
+
     def _chunk(self, item: Item, text: str) -> None:
         if self._listen is not None:
             ask = item.admitted.ask
             final = isinstance(ask.request, Generate) and ask.request.final
             self._listen(Chunk(ask.stream, ask.at, text, final))
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
+    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start what may start and sleep until something happens."""
-        self._check_stop(grace_s)
+        self._check_stop()
         wakes = [when for lane in self._lanes.values() if (when := lane.pump()) is not None]
         if self._deadline is not None and not self._desk.stopped:
             wakes.append(self._deadline)
         if self._desk.stopped:
-            wakes.append(self._stopped_at + grace_s)
+            wakes.append(self._patience)
         if self._arrived:
             self._wake.clear()
             await asyncio.sleep(0)
@@ -194,7 +223,7 @@ class _Driver(Generic[T]):
             if timer is not None:
                 timer.cancel()
         self._wake.clear()
-        self._check_stop(grace_s)
+        self._check_stop()
 
     def _deliver(self) -> None:
         while self._arrived:
@@ -239,18 +268,20 @@ class _Driver(Generic[T]):
 
     # ------------------------------------------------------------------------------ endings
 
-    def _check_stop(self, grace_s: float) -> None:
+    def _check_stop(self) -> None:
         now = time.monotonic()
         reason = self._stop.reason
         if not reason and self._deadline is not None and now >= self._deadline:
             reason = "seconds"
         if reason and not self._desk.stopped:
             self._desk.stopped = reason
-            self._stopped_at = now
+            self._patience = now + self._grace_s
             # An interruption is a person's decision, not the world's: it is not replayed.
             self._machine.silent = self._machine.silent or reason != "seconds"
             self._cut(free_too=False)
-        elif self._desk.stopped and now >= self._stopped_at + grace_s:
+        elif self._desk.stopped and now >= self._patience:
+            self._patience = now + self._grace_s
+            self._abandon()
             self._cut(free_too=True)
 
     def _cut(self, free_too: bool) -> None:
@@ -267,7 +298,14 @@ class _Driver(Generic[T]):
                 lane.add(item)
             for task, batch in list(lane.running.items()):
                 if free_too or any(item.admitted.ceiling != ZERO for item in batch):
-                    task.cancel()
+                    _cancel(task)
+
+    def _abandon(self) -> None:
+        """Let go of calls that were cancelled and did not end."""
+        for lane in self._lanes.values():
+            for task in list(lane.running):
+                if task.cancelling():
+                    lane.abandon(task)
 
     def _flush(self) -> None:
         if self._journal is None:
@@ -287,12 +325,21 @@ class _Driver(Generic[T]):
             for item in lane.take_back():
                 self._done(item, Failed("the run has ended", "cancelled", usage=item.spent))
             for task in list(lane.running):
-                task.cancel()
+                _cancel(task)
                 tasks.append(task)
-        if tasks:
-            await asyncio.wait(tasks)
-            await asyncio.sleep(0)  # lets the tasks' done callbacks run
-        while self._arrived:
-            item, outcome = self._arrived.popleft()
-            self._settle(item, outcome)
-        self._flush()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._grace_s)
+                await asyncio.sleep(0)  # lets the tasks' done callbacks run
+        finally:
+            self._abandon()
+            while self._arrived:
+                item, outcome = self._arrived.popleft()
+                self._settle(item, outcome)
+            self._flush()
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    """Once: a second cancellation would cut the cleanup of the first."""
+    if not task.cancelling():
+        task.cancel()

@@ -8,6 +8,7 @@ compared byte for byte) and, where values are large, `run.jsonl.blobs`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -18,9 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cogitate.core.codec import encode
 from cogitate.core.errors import JournalError
-from cogitate.core.journal import Record, standing, usage_by_role
+from cogitate.core.journal import Record, seal_record, sealed_in, standing
+from cogitate.core.prompt import Prompt
 from cogitate.core.requests import Request
 
 from .blobs import BlobStore
@@ -33,7 +34,9 @@ _SUM = len(',"sum":"00000000"}')
 
 def seal_line(body: dict[str, Any]) -> bytes:
     """One line with its checksum, newline included."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
     return b'%s,"sum":"%08x"}\n' % (text[:-1], zlib.crc32(text))
 
 
@@ -58,14 +61,19 @@ class FileJournal:
         """Length of a torn last record that was dropped, as a killed run leaves it."""
         self.elapsed_s = 0.0
         """Wall-clock of the earlier runs."""
-        self._file, self._lock = file, lock
+        self._reader, self._lock = file, lock
+        # A file of its own and unbuffered: reading does not move it, and a failed write leaves nothing behind.
+        self._file = None if lock is None else path.open("ab", buffering=0)
+        self._size = path.stat().st_size
+        self._broken = False
         self._buffer: list[bytes] = []
         self._times: list[str] = []
         self._known: dict[str, set[str]] = {}
         self._synced = time.monotonic()
         self._index: sqlite3.Connection | None = None
         self._blobs = BlobStore(path.with_name(path.name + ".blobs"))
-        self._usage: dict[str, list[Record]] = {}
+        self._spent: dict[str, list[Record]] = {}
+        """What the streams with a name cost so far, for their seals."""
 
     # ---------------------------------------------------------------------- opening and closing
 
@@ -84,17 +92,19 @@ class FileJournal:
                     f"a new journal was to be written to {path}, but the file is not empty; "
                     "resume it, or name another file"
                 )
-            file = path.open("w+b")
-            file.write(seal_line({"journal": "cogitate", "format": FORMAT, "header": dict(header)}))
-            file.flush()
-            os.fsync(file.fileno())
+            with path.open("wb") as file:
+                file.write(
+                    seal_line({"journal": "cogitate", "format": FORMAT, "header": dict(header)})
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            return cls(path, path.open("rb"), dict(header), lock)
         except OSError as error:
             lock.release()
             raise _unwritable(path, error) from error
         except JournalError:
             lock.release()
             raise
-        return cls(path, file, dict(header), lock)
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False) -> FileJournal:
@@ -111,32 +121,40 @@ class FileJournal:
         if not path.is_file():
             raise JournalError(f"the journal {path} was asked for, but there is no such file")
         lock = None if read_only else _locked(path)
+        file: BinaryIO | None = None
+        journal: FileJournal | None = None
         try:
-            file = path.open("rb" if read_only else "r+b")
-            header = _read_header(path, file)
-            journal = cls(path, file, header, lock)
-            journal._scan(read_only)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        except JournalError:
+            file = path.open("rb")
+            journal = cls(path, file, _read_header(path, file), lock)
+            journal._scan()
+        except (OSError, JournalError) as error:
+            if journal is not None:
+                journal.close()
+            elif file is not None:
+                file.close()
             if lock is not None:
                 lock.release()
-            raise
+            raise _unwritable(path, error) if isinstance(error, OSError) else error from error
         return journal
 
     def close(self) -> None:
         """Write what is buffered and release the file."""
-        if self._file.closed:
+        if self._reader.closed:
             return
         try:
             self.sync()
         finally:
-            self._file.close()
+            self._reader.close()
+            if self._file is not None:
+                self._file.close()
             if self._index is not None:
                 self._index.close()
             if self._lock is not None:
+                with contextlib.suppress(
+                    OSError
+                ):  # while it is held: a file made anew may be another's
+                    Path(self._lock.lock_file).unlink(missing_ok=True)
                 self._lock.release()
-                Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def __enter__(self) -> FileJournal:
         return self
@@ -146,16 +164,18 @@ class FileJournal:
 
     # -------------------------------------------------------------------------------- reading
 
-    def _scan(self, read_only: bool) -> None:
+    def _scan(self) -> None:
         """Check every record and note where each stream's records lie: on disk, not in memory."""
-        index = self._index = sqlite3.connect("", check_same_thread=False)  # a private temporary file
+        index = self._index = sqlite3.connect(
+            "", check_same_thread=False
+        )  # a private temporary file
         index.execute("create table lines (stream text, kind text, start integer, length integer)")
-        start = self._file.tell()
+        start = self._reader.tell()
         rows: list[tuple[str, str, int, int]] = []
-        for number, line in enumerate(self._file, start=2):
+        for number, line in enumerate(self._reader, start=2):
             body = open_line(line)
             if body is None:
-                self._damaged(number, start, line, read_only)
+                self._damaged(number, start, line)
                 break
             rows.append((body["s"], body["kind"], start, len(line)))
             start += len(line)
@@ -164,29 +184,34 @@ class FileJournal:
                 rows.clear()
         index.executemany("insert into lines values (?, ?, ?, ?)", rows)
         index.execute("create index by_stream on lines (stream)")
-        self._file.seek(0, os.SEEK_END)
         self._read_times()
 
-    def _damaged(self, number: int, start: int, line: bytes, read_only: bool) -> None:
-        rest = self._file.read(1)
-        if rest or (line.endswith(b"\n") and len(line) > 1 and line.count(b"\x00") == 0 and _whole(line)):
+    def _damaged(self, number: int, start: int, line: bytes) -> None:
+        rest = self._reader.read(1)
+        if rest or (
+            line.endswith(b"\n") and len(line) > 1 and line.count(b"\x00") == 0 and _whole(line)
+        ):
             raise JournalError(
                 f"record {number} of {self.path} is damaged: its checksum does not match; restore the "
                 f"file from a copy, or keep what comes before with `head -c {start}`"
             )
         self.dropped_bytes = len(line)
-        if not read_only:
+        if self._file is not None:
             self._file.truncate(start)
+            self._size = start
 
     def _read_times(self) -> None:
         path = self.path.with_name(self.path.name + ".times")
         if not path.exists():
             return
-        for line in path.read_text("utf-8", errors="replace").splitlines():
-            try:
-                self.elapsed_s = max(self.elapsed_s, float(json.loads(line).get("elapsed", 0.0)))
-            except (ValueError, AttributeError):
-                continue  # a torn last line; timing is not evidence
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    self.elapsed_s = max(
+                        self.elapsed_s, float(json.loads(line).get("elapsed", 0.0))
+                    )
+                except (ValueError, AttributeError):
+                    continue  # a torn last line; timing is not evidence
 
     def lines(self, stream: str | None = None) -> Iterator[Record]:
         """Every record, bodies and seals too, of one stream or of all, in order."""
@@ -194,12 +219,14 @@ class FileJournal:
             return
         where, arguments = ("", ()) if stream is None else ("where stream = ?", (stream,))
         query = f"select start, length from lines {where} order by start"
-        for start, length in self._index.execute(query, arguments).fetchall():
-            self._file.seek(start)
-            body = open_line(self._file.read(length))
-            if body is not None:
-                yield self._resolve(body)
-        self._file.seek(0, os.SEEK_END)
+        for start, length in self._index.execute(query, arguments):
+            self._reader.seek(start)
+            body = open_line(self._reader.read(length))
+            if body is None:
+                raise JournalError(
+                    f"the record at byte {start} of {self.path} was changed while it was open"
+                )
+            yield self._resolve(body)
 
     def streams(self) -> list[str]:
         """The names of the recorded streams, in order of appearance."""
@@ -209,6 +236,11 @@ class FileJournal:
         return [name for (name,) in self._index.execute(query)]
 
     def recorded(self, stream: str) -> Sequence[Record]:
+        stand = standing(self._told(stream))
+        self._spent[stream] = [_cost(r) for r in stand if "usage" in r]
+        return stand
+
+    def _told(self, stream: str) -> list[Record]:
         found: list[Record] = []
         known = self._known.setdefault(stream, set())
         for record in self.lines(stream):
@@ -216,48 +248,39 @@ class FileJournal:
                 known.add(record["key"])
             elif record["kind"] != "sealed":
                 found.append(record)
-        self._usage[stream] = [r for r in found if "usage" in r]
-        return standing(found)
+        return found
 
     def sealed(self, stream: str) -> Record | None:
         if self._index is None:
             return None
-        query = "select start, length from lines where stream = ? and kind in ('sealed', 'late')"
-        seal: Record | None = None
-        after: list[Record] = []
-        for start, length in self._index.execute(query + " order by start", (stream,)).fetchall():
-            self._file.seek(start)
-            record = open_line(self._file.read(length)) or {}
-            if record.get("kind") == "sealed":
-                seal = self._resolve(record)
-            elif seal is not None:
-                after.append(record)
-        self._file.seek(0, os.SEEK_END)
-        if seal is not None and after:
-            seal["roles"] = {k: encode(u) for k, u in usage_by_role([*_roles(seal), *after]).items()}
-        return seal
+        query = "select 1 from lines where stream = ? and kind = 'sealed'"
+        if self._index.execute(query, (stream,)).fetchone() is None:
+            return None
+        return sealed_in(self.lines(stream))
 
     def _resolve(self, body: Record) -> Record:
-        value = body.get("value")
-        if isinstance(value, dict) and "$blob" in value:
-            body["value"] = json.loads(self._blobs.get(value["$blob"]))
+        if "blob" in body:
+            body["value"] = json.loads(self._blobs.get(body.pop("blob")))
         return body
 
     # -------------------------------------------------------------------------------- writing
 
     def append(self, stream: str, record: Record, request: Request[Any] | None = None) -> None:
+        if self._file is None:
+            return
         if request is not None:
             self._bodies(stream, request)
-        if "usage" in record:
-            self._usage.setdefault(stream, []).append(record)
+        if record["kind"] == "cut":
+            stand = standing([*self._told(stream), record])
+            self._spent[stream] = [_cost(r) for r in stand if "usage" in r]
+        elif stream and "usage" in record:  # the nameless stream is never sealed
+            self._spent.setdefault(stream, []).append(_cost(record))
         self._put(stream, record)
 
     def seal(self, stream: str, value: Any) -> None:
-        roles = usage_by_role(self._usage.pop(stream, ()))
-        self._put(
-            stream, {"kind": "sealed", "value": value, "roles": {k: encode(u) for k, u in roles.items()}}
-        )
-        self._known.pop(stream, None)
+        if self._file is not None:
+            self._put(stream, seal_record(value, self._spent.pop(stream, ())))
+            self._known.pop(stream, None)
 
     def _bodies(self, stream: str, request: Request[Any]) -> None:
         known = self._known.setdefault(stream, set())
@@ -265,8 +288,8 @@ class FileJournal:
         if key in known:
             return
         known.add(key)
-        prompt = getattr(request, "prompt", None)
-        new = []
+        prompt: Prompt | None = getattr(request, "prompt", None)
+        new: list[Prompt] = []
         while prompt is not None and prompt.digest not in known:
             known.add(prompt.digest)
             new.append(prompt)
@@ -274,15 +297,18 @@ class FileJournal:
         for prompt in reversed(new):
             self._put(stream, {"kind": "prompt", "key": prompt.digest, "value": prompt.body()})
         self._put(
-            stream, {"kind": "body", "ask": type(request).__name__, "key": key, "value": request.body()}
+            stream,
+            {"kind": "body", "ask": type(request).__name__, "key": key, "value": request.body()},
         )
 
     def _put(self, stream: str, record: Record) -> None:
         line = seal_line({"s": stream, **record})
         if len(line) > _LARGE and record["kind"] in ("reply", "sealed", "note"):
-            raw = json.dumps(record["value"], ensure_ascii=False, separators=(",", ":"))
-            digest = self._blobs.put(raw.encode("utf-8", "surrogatepass"))
-            line = seal_line({"s": stream, **record, "value": {"$blob": digest}})
+            rest = {"s": stream, **record}
+            raw = json.dumps(rest.pop("value"), ensure_ascii=False, separators=(",", ":"))
+            with contextlib.suppress(JournalError):  # it stays in the line, and `flush` says why
+                rest["blob"] = self._blobs.put(raw.encode("utf-8", "surrogatepass"))
+                line = seal_line(rest)
         self._buffer.append(line)
 
     def timing(self, stream: str, at: str, seconds: float, elapsed: float) -> None:
@@ -293,36 +319,45 @@ class FileJournal:
     def flush(self) -> None:
         """Hand what is buffered to the operating system; to the disk at least every second.
 
+        After it has failed once, the file ends with the last whole record and nothing more is written.
+
         Raises:
             JournalError: when the disk is full or gone.
         """
-        if not self._buffer:
+        data = memoryview(b"".join(self._buffer))
+        self._buffer.clear()
+        if self._file is None or self._broken or not data:
             return
-        data = b"".join(self._buffer)
+        size = self._size + len(data)
         try:
-            self._file.write(data)
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
+            self._size = size
             if time.monotonic() - self._synced >= 1.0:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
+            self._broken = True
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
             raise _unwritable(self.path, error) from error
-        finally:
-            self._buffer.clear()
-        if self._times:
-            times, self._times = self._times, []
-            with self.path.with_name(self.path.name + ".times").open("a", encoding="utf-8") as file:
+        times, self._times = self._times, []
+        if times:
+            path = self.path.with_name(self.path.name + ".times")
+            # Timing is not evidence: a run does not end for want of it.
+            with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write("\n".join(times) + "\n")
 
     def sync(self) -> None:
         """Flush, and wait for the disk."""
         self.flush()
-        if self._file.writable():
+        if self._file is not None and not self._broken:
             os.fsync(self._file.fileno())
 
 
-def _roles(seal: Record) -> list[Record]:
-    return [{"usage": usage, "role": role} for role, usage in seal["roles"].items()]
+def _cost(record: Record) -> Record:
+    """What a seal needs of a record; its value may be large."""
+    return {"kind": record["kind"], "usage": record["usage"], "role": record.get("role", "")}
 
 
 def _whole(line: bytes) -> bool:
@@ -349,7 +384,9 @@ def _locked(path: Path) -> Any:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise JournalError(f"{path} is being written by another process; wait for it to end") from None
+        raise JournalError(
+            f"{path} is being written by another process; wait for it to end"
+        ) from None
     except OSError as error:
         raise _unwritable(path, error) from error
     return lock

@@ -8,7 +8,7 @@ import random  # noqa: TID251  (jitter between retries; never seen by a flow)
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, islice
 from typing import Any, Literal
 
 from cogitate.core.errors import Failed
@@ -54,8 +54,10 @@ class Item:
     """Chunks that arrived, for the estimate when the call is cut."""
     spent: Usage = ZERO
     """What failed attempts cost."""
+    extended: Usage = ZERO
+    """The part of it that is held beside the ceiling of the next attempt."""
     wanted: bool = True
-    place: Literal["queued", "running", "delayed", "arrived"] = "queued"
+    place: Literal["queued", "running", "delayed", "arrived", "forgotten"] = "queued"
     task: asyncio.Task[None] | None = None
 
 
@@ -73,6 +75,8 @@ class Lane:
     chunk: Callable[[Item, str], None]
     wake: Callable[[], None]
     """Called when there is something to start later."""
+    extend: Callable[[Item], bool] = lambda _: True
+    """Asked before a retry: whether the grant bears what the failed attempt cost and another one."""
     queue: dict[str, deque[Item]] = field(default_factory=dict[str, "deque[Item]"])
     delayed: list[tuple[float, int, Item]] = field(default_factory=list["tuple[float, int, Item]"])
     running: dict[asyncio.Task[None], list[Item]] = field(
@@ -105,35 +109,54 @@ class Lane:
     def pump(self) -> float | None:
         """Start what may start; returns when to look again, if nothing else wakes the driver."""
         now = self.clock()
-        while self.delayed and self.delayed[0][0] <= now:
+        while self.delayed and (
+            self.delayed[0][0] <= now or self.delayed[0][2].place == "forgotten"
+        ):
             item = heapq.heappop(self.delayed)[2]
-            item.place = "queued"
-            self._queue(item)
+            if item.place == "delayed":
+                item.place = "queued"
+                self._queue(item)
         wake = self.delayed[0][0] if self.delayed else None
         limits = self.engine.limits
-        for key in list(self.queue):
-            while (waiting := self.queue.get(key)) and len(self.running) < limits.concurrency:
-                ready = self._ready(waiting, now)
-                if ready is not None:
-                    wake = ready if wake is None else min(wake, ready)
-                    break
-                batch: list[Item] = []
-                while waiting and len(batch) < max(1, limits.max_batch):
-                    batch.append(waiting.popleft())
-                if not waiting:
-                    del self.queue[key]
-                self._start(batch, now)
-            if len(self.running) >= limits.concurrency:
+        lingering = 0
+        while len(self.running) < limits.concurrency:
+            key = next(islice(self.queue, lingering, None), None)
+            if key is None:
                 break
+            waiting = self.queue[key]
+            while waiting and waiting[0].place == "forgotten":
+                waiting.popleft()
+            if not waiting:
+                del self.queue[key]
+                continue
+            full = self._filled(waiting)
+            if full > now:
+                wake = full if wake is None else min(wake, full)
+                lingering += 1
+                continue
+            free = self._unthrottled(waiting, now)
+            if free is not None:
+                return free if wake is None else min(wake, free)
+            batch: list[Item] = []
+            while waiting and len(batch) < max(1, limits.max_batch):
+                item = waiting.popleft()
+                if item.place != "forgotten":
+                    batch.append(item)
+            if not waiting:
+                del self.queue[key]
+            self._start(batch, now)
         return wake
 
-    def _ready(self, waiting: deque[Item], now: float) -> float | None:
-        """`None` when a batch may start now, else when to look again."""
+    def _filled(self, waiting: deque[Item]) -> float:
+        """When a batch need not wait any longer for others to join it."""
         limits = self.engine.limits
         if limits.linger_s and self.running and len(waiting) < limits.max_batch:
-            full = waiting[0].added + limits.linger_s
-            if full > now:
-                return full
+            return waiting[0].added + limits.linger_s
+        return 0.0
+
+    def _unthrottled(self, waiting: deque[Item], now: float) -> float | None:
+        """`None` where the rates allow a batch now, else when to look again."""
+        limits = self.engine.limits
         if limits.requests_per_minute is None and limits.tokens_per_minute is None:
             return None
         while self.starts and self.starts[0][0] <= now - MINUTE:
@@ -141,7 +164,7 @@ class Lane:
         size = min(len(waiting), max(1, limits.max_batch))
         sent = sum(n for _, n, _ in self.starts)
         tokens = sum(t for _, _, t in self.starts)
-        wants = sum(_tokens(item) for item in list(waiting)[:size])
+        wants = sum(_tokens(item) for item in islice(waiting, size))
         most_sent, most_tokens = limits.requests_per_minute, limits.tokens_per_minute
         full = (most_sent is not None and sent + size > most_sent) or (
             most_tokens is not None and tokens + wants > most_tokens
@@ -161,9 +184,16 @@ class Lane:
         task.add_done_callback(self._free)
 
     def _free(self, task: asyncio.Task[None]) -> None:
-        batch = self.running.pop(task)
+        batch = self.running.pop(task, [])
         if task.cancelled():
-            self._cut(batch, 0.0)
+            for item in batch:  # it was never sent
+                item.task, item.place = None, "arrived"
+                self.done(item, Failed("the call was cut", "cancelled", usage=item.spent))
+
+    def abandon(self, task: asyncio.Task[None]) -> None:
+        """Wait no longer for a call that ignores its cancellation."""
+        batch = self.running.pop(task, [])
+        self._cut(batch, self.clock() - min((item.added for item in batch), default=0.0))
 
     async def _serve(self, batch: list[Item]) -> None:
         start = self.clock()
@@ -175,19 +205,20 @@ class Lane:
         outcomes: Sequence[Reply[Any] | Failed]
         try:
             outcomes = await self.engine.serve([i.admitted.request for i in batch], emit)
-            if len(outcomes) != len(batch):
-                reason = f"an engine answered {len(outcomes)} of {len(batch)} requests"
-                outcomes = [Failed(reason, "crashed")] * len(batch)
+            outcomes = checked(outcomes, len(batch))
         except asyncio.CancelledError:
             self._cut(batch, self.clock() - start)
             return
         except Failed as failure:
             outcomes = [failure] * len(batch)
         except Exception as error:
-            outcomes = [Failed(f"an engine raised {type(error).__name__}: {error}", "crashed")] * len(batch)
+            outcomes = [
+                Failed(f"an engine raised {type(error).__name__}: {error}", "crashed")
+            ] * len(batch)
         seconds = self.clock() - start
         for item, outcome in zip(batch, outcomes, strict=True):
-            self._arrived(item, outcome, seconds)
+            if item.place == "running":  # it may have been abandoned meanwhile
+                self._arrived(item, outcome, seconds)
 
     def _arrived(self, item: Item, outcome: Reply[Any] | Failed, seconds: float) -> None:
         item.task, item.place = None, "arrived"
@@ -200,19 +231,24 @@ class Lane:
             return
         if outcome.usage is not None:
             item.spent = item.spent + outcome.usage
-        if outcome.transient and item.wanted and item.attempt < self.retry.attempts and not self.closing:
+        again = outcome.transient and item.wanted and not self.closing
+        if again and item.attempt < self.retry.attempts and self.extend(item):
             when = self.clock() + self.retry.pause(item.attempt, outcome.retry_after_s)
             item.pieces, item.place = 0, "delayed"
             heapq.heappush(self.delayed, (when, next(self.ticket), item))
             self.wake()
             return
-        if item.spent is not ZERO:
-            outcome.usage = item.spent
-        self.done(item, outcome)
+        # A copy: an engine may give one failure to a whole batch, and each item has its own cost.
+        usage = outcome.usage if item.spent is ZERO else item.spent
+        self.done(
+            item, Failed(outcome.reason, outcome.kind, transient=outcome.transient, usage=usage)
+        )
 
     def _cut(self, batch: list[Item], seconds: float) -> None:
         """Calls that were cancelled: charge an estimate, never more than was reserved."""
         for item in batch:
+            if item.place != "running":
+                continue
             item.task, item.place = None, "arrived"
             usage = item.spent + self._estimate(item, seconds)
             self.done(item, Failed("the call was cut", "cancelled", usage=usage))
@@ -244,18 +280,11 @@ class Lane:
         item.wanted = False
         task = item.task
         if task is not None and not any(i.wanted for i in self.running.get(task, ())):
-            task.cancel()
+            task.cancel()  # only the last sibling comes here, so it is cancelled once
 
     def forget(self, item: Item) -> None:
-        """Remove an item that was not sent."""
-        for key, waiting in list(self.queue.items()):
-            if item in waiting:
-                waiting.remove(item)
-                if not waiting:
-                    del self.queue[key]
-                return
-        self.delayed = [entry for entry in self.delayed if entry[2] is not item]
-        heapq.heapify(self.delayed)
+        """Do not send an item; it leaves the queue when its turn comes."""
+        item.place = "forgotten"
 
     def take_back(self) -> list[Item]:
         """What was queued and not sent."""
@@ -263,7 +292,20 @@ class Lane:
         found += [item for _, _, item in self.delayed]
         self.queue.clear()
         self.delayed.clear()
-        return found
+        return [item for item in found if item.place != "forgotten"]
+
+
+def checked(outcomes: Sequence[Any], count: int) -> Sequence[Reply[Any] | Failed]:
+    """What an engine answered; failures where it kept no count or gave something else."""
+    if len(outcomes) != count:
+        reason = f"an engine answered {len(outcomes)} of {count} requests"
+        return [Failed(reason, "crashed") for _ in range(count)]
+    return [
+        outcome
+        if isinstance(outcome, Reply | Failed)
+        else Failed(f"an engine answered with a {type(outcome).__name__}", "crashed")
+        for outcome in outcomes
+    ]
 
 
 def _tokens(item: Item) -> float:
