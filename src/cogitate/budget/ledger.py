@@ -8,7 +8,7 @@ settled at zero waits; it is refused when spent + set aside + its own ceiling ex
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cogitate.core.errors import OutOfBudget
 from cogitate.core.usage import UNITS, ZERO, Budget, Usage
@@ -205,7 +205,9 @@ class Ledger:
         amounts: dict[str, float] = {}
         for node, unit in found.plan:
             amounts[unit] = min(amounts.get(unit, math.inf), max(0.0, node.free(unit)))
-        return Budget(**{u: int(a + 1e-6) if u in _WHOLE else a for u, a in amounts.items()})
+        whole = {u: int(a + 1e-6) for u, a in amounts.items() if u in _WHOLE}
+        other = {u: a for u, a in amounts.items() if u not in _WHOLE}
+        return replace(Budget(**whole), **other)
 
     @property
     def idle(self) -> bool:

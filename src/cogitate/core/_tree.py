@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ._streams import Stream
@@ -88,9 +88,9 @@ def discard(flow: Coroutine[Any, Any, Any]) -> None:
         RuntimeError: when its cleanup awaits; it is closed all the same.
     """
     if inspect.getcoroutinestate(flow) == inspect.CORO_CREATED:
-        frame = flow.cr_frame
-        for held in list(frame.f_locals.values()) if frame else []:
-            for inner in held if isinstance(held, tuple | list) else (held,):
+        handed: dict[str, Any] = inspect.getcoroutinelocals(cast(Any, flow))
+        for held in handed.values():
+            for inner in cast(Any, held) if isinstance(held, tuple | list) else (held,):
                 if inspect.iscoroutine(inner):
                     discard(inner)
     awaited: RuntimeError | None = None

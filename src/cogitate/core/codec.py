@@ -29,11 +29,11 @@ def encode(value: Any) -> Any:
     Raises:
         TypeError: for a value that has no JSON form.
     """
-    kind = type(value)
+    kind: type = type(value)
     return (_ENCODERS.get(kind) or _encoder(kind))(value)
 
 
-def _encoder(kind: type) -> Encoder:
+def _encoder(kind: type[Any]) -> Encoder:
     """How values of this type are encoded; found once a type, because this is the hot path of a journal."""
     if issubclass(kind, str | int | float):
         made: Encoder = _same
@@ -54,8 +54,7 @@ def _encoder(kind: type) -> Encoder:
 
 
 def _encode_items(value: Any) -> list[Any]:
-    found = _ENCODERS
-    return [(found.get(type(v)) or _encoder(type(v)))(v) for v in value]
+    return [encode(v) for v in value]
 
 
 def _encode_prompt(value: Prompt) -> str:
@@ -82,8 +81,7 @@ def _encode_record(kind: type) -> Encoder:
                 continue
             if factory is not missing and held == factory():
                 continue
-            held_type = type(held)
-            out[name] = (_ENCODERS.get(held_type) or _encoder(held_type))(held)
+            out[name] = encode(held)
         return out
 
     return build

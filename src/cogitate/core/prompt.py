@@ -115,7 +115,7 @@ class Prompt:
     def digest(self) -> str:
         """Sixteen bytes in hexadecimal; equal prompts have equal digests. Made when it is asked for."""
         if self._digest is None:
-            undigested = [self]
+            undigested: list[Prompt] = [self]
             while (above := undigested[-1].parent) is not None and above._digest is None:
                 undigested.append(above)
             for node in reversed(undigested):

@@ -28,10 +28,10 @@ class Process(Protocol[S]):
 
 
 @runtime_checkable
-class Previewable(Protocol[S]):
+class Previewable(Protocol[S_contra]):
     """A cheap look at a partial state."""
 
-    async def preview(self, state: S) -> Artifact: ...
+    async def preview(self, state: S_contra) -> Artifact: ...
 
 
 @runtime_checkable

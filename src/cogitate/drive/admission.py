@@ -143,9 +143,15 @@ class Desk:
     def _set_aside(self, ask: Ask, request: SetAside) -> Outcome | Wait:
         if self.stopped:
             return OutOfBudget(self.stopped, 0, 0)
+        grant = request.grant
         wanted = Usage(
-            **{unit: amount for unit, amount in request.grant.bounds() if unit != "seconds"}
-        )  # pyright: ignore[reportArgumentType]
+            tokens_in=grant.tokens_in or 0,
+            tokens_out=grant.tokens_out or 0,
+            calls=grant.calls or 0,
+            flops=grant.flops or 0.0,
+            bytes_moved=grant.bytes_moved or 0.0,
+            usd=grant.usd or 0.0,
+        )
         verdict = self._ledger.verdict(ask.account, wanted)
         return Reply(f"{ask.account}/{request.name}@{ask.at}") if verdict is None else verdict
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cogitate.core.errors import Failed
 from cogitate.core.protocols import Engine
@@ -300,12 +300,14 @@ def checked(outcomes: Sequence[Any], count: int) -> Sequence[Reply[Any] | Failed
     if len(outcomes) != count:
         reason = f"an engine answered {len(outcomes)} of {count} requests"
         return [Failed(reason, "crashed") for _ in range(count)]
-    return [
-        outcome
-        if isinstance(outcome, Reply | Failed)
-        else Failed(f"an engine answered with a {type(outcome).__name__}", "crashed")
-        for outcome in outcomes
-    ]
+    found: list[Reply[Any] | Failed] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Reply | Failed):
+            found.append(cast("Reply[Any] | Failed", outcome))
+        else:
+            reason = f"an engine answered with a {type(outcome).__name__}"
+            found.append(Failed(reason, "crashed"))
+    return found
 
 
 def _tokens(item: Item) -> float:
