@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.journal import usage_by_role
@@ -35,16 +35,21 @@ class Summary:
         """The run card in a few lines."""
         from .render import one_line
 
-        models = self.header.get("models", {})
-        question = str(self.header.get("task", {}).get("messages", [{}])[-1].get("content", ""))
+        models = self.header.get("models")
+        held: Mapping[str, Any] = (
+            cast(Mapping[str, Any], models) if isinstance(models, Mapping) else {}
+        )
         counted = ", ".join(f"{n} {kind}" for kind, n in sorted(self.outcomes.items()))
-        lines = [
-            f"question  {one_line(question, 200)}",
-            f"strategy  {one_line(str(self.header.get('strategy', '')), 300)}",
-            f"model     {one_line(', '.join(f'{r}={m}' for r, m in models.items()), 300)}",
-            f"seed      {self.header.get('seed')}   budget {self.header.get('budget') or 'unbounded'}",
-            f"records   {counted or 'none yet'}",
-        ]
+        rows = {
+            "question": _question(self.header.get("task")),
+            "strategy": self.header.get("strategy") or "",
+            "model": ", ".join(f"{role}={spec}" for role, spec in held.items()),
+            "seed": self.header.get("seed"),
+            "budget": self.header.get("budget") or "unbounded",
+            "records": counted or "none yet",
+        }
+        # A journal may come from anybody: nothing of it is trusted to be what it should be.
+        lines = [f"{name:<10}{one_line(str(value), 300)}" for name, value in rows.items()]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +62,14 @@ class Summary:
             "outcomes": dict(self.outcomes),
             "streams": list(self.streams),
         }
+
+
+def _question(task: Any) -> str:
+    """The last message of a recorded task, whatever was recorded."""
+    try:
+        return str(task["messages"][-1]["content"])
+    except (KeyError, IndexError, TypeError):
+        return ""
 
 
 def summary(book: FileJournal, stream: str = "") -> Summary:
@@ -73,7 +86,9 @@ def summary(book: FileJournal, stream: str = "") -> Summary:
         )
     records = list(book.lines(stream))
     told = [{"stream": stream, **r} for r in records if r["kind"] in ("note", "reply")]
-    counted = Counter(r["kind"] for r in records if r["kind"] in ("reply", "denied", "failed", "late"))
+    counted = Counter(
+        r["kind"] for r in records if r["kind"] in ("reply", "denied", "failed", "late")
+    )
     spent = records if stream else list(book.lines())
     roles = usage_by_role(r for r in spent if r["kind"] in ("reply", "failed", "late"))
     return Summary(book.header, told, roles, counted, streams)

@@ -46,19 +46,25 @@ def findings() -> list[dict[str, str]]:
     from cogitate.engines.weights import KNOWN, located
 
     found = [
-        _row("python", "ok", f"{platform.python_version()} on {sys.platform}, {os.cpu_count()} cores"),
+        _row(
+            "python", "ok", f"{platform.python_version()} on {sys.platform}, {os.cpu_count()} cores"
+        ),
         _row("http engines", "ok", "any OpenAI-compatible server: openai:BASE_URL#MODEL"),
     ]
     for extra, (module, what, remedy) in _EXTRAS.items():
         here = importlib.util.find_spec(module) is not None
-        found.append(_row(f"extra {extra}", "ok" if here else "missing", what, "" if here else remedy))
+        found.append(
+            _row(f"extra {extra}", "ok" if here else "missing", what, "" if here else remedy)
+        )
     for name in KNOWN:
         path = located(name)
         remedy = "" if path else f"cogitate models pull {name}"
         found.append(_row(f"model {name}", "ok" if path else "missing", str(path or ""), remedy))
     free = shutil.disk_usage(Path.cwd()).free
     room = "ok" if free > 200_000_000 else "missing"
-    found.append(_row("disk", room, f"{free / 1e9:.1f} GB free here", "" if room == "ok" else "free some"))
+    found.append(
+        _row("disk", room, f"{free / 1e9:.1f} GB free here", "" if room == "ok" else "free some")
+    )
     found += [_row(name, "planned", why) for name, why in _LATER.items()]
     return found
 

@@ -23,7 +23,9 @@ def register(subcommands: Any) -> None:
         "  cogitate export run.jsonl bundle.zip",
     )
     command.add_argument("journal", type=Path)
-    command.add_argument("bundle", type=Path, nargs="?", help="default: the journal's name with .zip")
+    command.add_argument(
+        "bundle", type=Path, nargs="?", help="default: the journal's name with .zip"
+    )
     command.set_defaults(execute=execute)
 
 

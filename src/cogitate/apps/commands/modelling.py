@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import Any
 
-from cogitate.apps.output import add_command, add_json, console, print_json
+from cogitate.apps.output import add_command, console, print_json
 
 
 def register(subcommands: Any) -> None:
@@ -21,16 +21,34 @@ def register(subcommands: Any) -> None:
     )
     command.set_defaults(execute=execute_list)
     inner = command.add_subparsers(dest="action", metavar="ACTION")
-    listing = inner.add_parser("list", help="what is known and what is here")
-    add_json(listing)
+    listing = add_command(
+        inner,
+        "list",
+        "what is known and what is here",
+        "The models that can be fetched by name, and where they are on this machine.",
+        "  cogitate models list\n  cogitate models list --json",
+    )
     listing.set_defaults(execute=execute_list)
-    pull = inner.add_parser("pull", help="fetch a known model, verified by its hash")
+    pull = add_command(
+        inner,
+        "pull",
+        "fetch a known model, verified by its hash",
+        "Fetch the weights of a known model into the user's cache directory and print their path.",
+        "  cogitate models pull\n  cogitate models pull smollm2",
+    )
     pull.add_argument("name", nargs="?", default="smollm2", help="default: smollm2")
-    add_json(pull)
     pull.set_defaults(execute=execute_pull)
-    probe = inner.add_parser("probe", help="what an endpoint can do, by asking it")
-    probe.add_argument("model", help="a model spec, such as openai:http://localhost:8000/v1#my-model")
-    add_json(probe)
+    probe = add_command(
+        inner,
+        "probe",
+        "what an endpoint can do, by asking it",
+        "Ask a server what it can do, by about a dozen calls of a few tokens.",
+        "  cogitate models probe openai:http://localhost:8000/v1#my-model\n"
+        "  cogitate models probe my-endpoint --json   (a name of the configuration)",
+    )
+    probe.add_argument(
+        "model", help="a model spec, such as openai:http://localhost:8000/v1#my-model"
+    )
     probe.set_defaults(execute=execute_probe)
 
 
@@ -38,28 +56,34 @@ def execute_list(chosen: argparse.Namespace) -> int:
     """Run `models list`."""
     from cogitate.engines.weights import KNOWN, located
 
-    rows = [
-        {
-            "name": name,
-            "title": held.title,
-            "licence": held.licence,
-            "bytes": held.size,
-            "sha256": held.sha256,
-            "path": str(located(name) or "") or None,
-        }
-        for name, held in KNOWN.items()
-    ]
+    here = {name: located(name) for name in KNOWN}
     if chosen.json:
-        print_json(rows)
+        print_json(
+            [
+                {
+                    "name": name,
+                    "title": held.title,
+                    "licence": held.licence,
+                    "bytes": held.size,
+                    "sha256": held.sha256,
+                    "path": str(here[name]) if here[name] else None,
+                }
+                for name, held in KNOWN.items()
+            ]
+        )
         return 0
-    from rich.table import Table
+    from cogitate.apps.render import Grid
 
-    table = Table("name", "what it is", "licence", "MB", "here")
-    for row in rows:
-        here = row["path"] or f"no: cogitate models pull {row['name']}"
-        table.add_row(row["name"], row["title"], row["licence"], f"{row['bytes'] / 1e6:.0f}", here)
+    rows = tuple(
+        (
+            *(name, held.title, held.licence, f"{held.size / 1e6:.0f}"),
+            str(here[name] or f"no: cogitate models pull {name}"),
+        )
+        for name, held in KNOWN.items()
+    )
+    head = ("name", "what it is", "licence", "MB", "here")
     out = console()
-    out.print(table)
+    out.print(Grid(head, rows, right=frozenset({3}), wrap=frozenset({0, 1, 2, 4})))
     out.print(
         "also: gguf:PATH (a file of yours), openai:BASE_URL#MODEL (any compatible server), "
         "sim:arithmetic(skill=0.6) (a simulated world), fake",
@@ -96,7 +120,9 @@ def execute_probe(chosen: argparse.Namespace) -> int:
     async def ask() -> Any:
         engine = await open_spec(chosen.model, load())
         try:
-            probe = getattr(engine, "probe", None)  # only engines of servers have something to find out
+            probe = getattr(
+                engine, "probe", None
+            )  # only engines of servers have something to find out
             if probe is None:
                 raise InvalidInput(
                     f"{chosen.model} is no server; only openai:BASE_URL#MODEL specs can be probed"

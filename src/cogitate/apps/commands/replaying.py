@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cogitate.apps.output import add_command, print_json
+from cogitate.apps.output import add_command
 
-from .solving import show
+from .solving import conclude
 
 
 def register(subcommands: Any) -> None:
@@ -29,9 +29,4 @@ def execute(chosen: argparse.Namespace) -> int:
     """Run `replay`."""
     from cogitate.assembly import replay
 
-    result = replay(chosen.journal)
-    if chosen.json:
-        print_json(result.to_json())
-    else:
-        show(result)
-    return 0
+    return conclude(replay(chosen.journal), as_json=chosen.json)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from cogitate.apps.output import add_command, console, print_json
+from cogitate.apps.output import add_command, complain, console, print_json
+
+if TYPE_CHECKING:
+    from cogitate.assembly import Result
 
 _EXAMPLES = """\
   cogitate solve "Ann has 3 apples and buys 4 more. How many has she?"
@@ -42,7 +46,9 @@ def register(subcommands: Any) -> None:
         "--kind", help="kind of answer: math, number, choice, text, json, code (default: judged)"
     )
     command.add_argument("--seed", type=int, default=0, help="equal seeds give equal requests")
-    command.add_argument("--journal", type=Path, help="record the run; go on with it if it is there")
+    command.add_argument(
+        "--journal", type=Path, help="record the run; go on with it if it is there"
+    )
     command.add_argument(
         "--from-mismatch",
         action="store_true",
@@ -94,17 +100,29 @@ def question_of(chosen: argparse.Namespace) -> str:
         raise InvalidInput("the question was given twice, as text and with --file; give it once")
     if chosen.file is not None:
         try:
-            return chosen.file.read_text("utf-8")
-        except UnicodeDecodeError:
-            raise InvalidInput(f"{chosen.file} is not UTF-8 text; convert it first") from None
+            return _text(chosen.file.read_bytes(), str(chosen.file))
+        except OSError as error:
+            raise InvalidInput(
+                f"the question was to be read from {chosen.file}, which cannot be: {error.strerror}"
+            ) from None
     if chosen.text == "-":
-        return sys.stdin.read()
+        raw = getattr(sys.stdin, "buffer", None)
+        return sys.stdin.read() if raw is None else _text(raw.read(), "standard input")
     if chosen.text is None:
         raise InvalidInput(
             'no question was given; write it after `solve` as in `cogitate solve "2 + 2?"`, or use '
             "--file, or `-` for standard input"
         )
-    return str(chosen.text)
+    return _text(os.fsencode(chosen.text), "the question")
+
+
+def _text(raw: bytes, source: str) -> str:
+    from cogitate.core.errors import InvalidInput
+
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{source} is not UTF-8 text; convert it first") from None
 
 
 def execute(chosen: argparse.Namespace) -> int:
@@ -113,13 +131,14 @@ def execute(chosen: argparse.Namespace) -> int:
     from cogitate.assembly import load, solve
 
     configuration = load(chosen.config) if chosen.config else load()
-    with watching(budget_of(chosen), quiet=chosen.json) as listen:
+    question, budget = question_of(chosen), budget_of(chosen)
+    with watching(budget or configuration.budget, quiet=chosen.json) as listen:
         result = solve(
-            question_of(chosen),
+            question,
             model=chosen.model,
             strategy=chosen.strategy,
             scorer=chosen.scorer,
-            budget=budget_of(chosen),
+            budget=budget,
             kind=chosen.kind,
             seed=chosen.seed,
             journal=chosen.journal,
@@ -127,25 +146,50 @@ def execute(chosen: argparse.Namespace) -> int:
             configuration=configuration,
             from_mismatch=chosen.from_mismatch,
         )
-    if chosen.json:
-        print_json(result.to_json())
+    return conclude(result, as_json=chosen.json)
+
+
+def conclude(result: Result, *, as_json: bool) -> int:
+    """Print a result, and what is wrong with it in one sentence; returns the exit status."""
+    wrong, status = verdict(result)
+    if as_json:
+        print_json(result.to_json() | ({"error": wrong} if wrong else {}))
     else:
         show(result)
+        sys.stdout.flush()
+    if wrong:
+        complain(wrong)
+    return status
+
+
+def verdict(result: Result) -> tuple[str, int]:
+    """What is wrong with a result, or nothing, and the exit status."""
     if result.problem:
-        from cogitate.apps.output import complain
-
-        complain(result.problem)
-        return 1
+        return result.problem, 1
     if result.stopped == "interrupted":
-        return 130
-    return 0 if result.best is not None and str(result).strip() else 1
+        kept = ", and the same command goes on from its journal" if result.journal else ""
+        return f"interrupted; this is the best so far{kept}", 130
+    if result.answer is not None and result.answer.strip():
+        return "", 0
+    found = result.ranking.note or "nothing was found"
+    advice = _ADVICE.get(result.stopped, "")
+    if result.stopped == "failed" and result.journal is not None:
+        advice = "; the journal holds these failures too: name another one to ask again"
+    return f"no answer: {found}{advice}", 1
 
 
-def show(result: Any) -> None:
+_ADVICE: Final = {
+    "budget": "; give it more, or a strategy that asks for less",
+    "deadline": "; give it more --seconds, or a strategy that asks for less",
+}
+
+
+def show(result: Result) -> None:
     """The answer on standard output; the rest on standard error."""
     from cogitate.apps.render import candidate_table, cleaned, cost_lines, one_line
 
-    print(cleaned(str(result)))
+    if said := result.answer or result.text:  # "no answer" is no answer to write to a file
+        print(cleaned(said))
     out = console(to_errors=True)
     lines = [f"strategy  {result.strategy}", f"model     {one_line(result.model, 200)}"]
     if result.reason:

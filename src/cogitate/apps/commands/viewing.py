@@ -21,7 +21,9 @@ def register(subcommands: Any) -> None:
     )
     command.add_argument("journal", type=Path)
     command.add_argument("--stream", default="", help="which problem, where a journal holds many")
-    command.add_argument("--nodes", type=int, default=200, help="how much of the tree to show (200)")
+    command.add_argument(
+        "--nodes", type=int, default=200, help="how much of the tree to show (200)"
+    )
     command.set_defaults(execute=execute)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import secrets
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 EVENT: Final = b"data: "
 LONGEST_LINE: Final = 1 << 26
+LARGE_BODY: Final = 1024 * 1024
+"""Bytes of a request from which on aiohttp wants it as a file."""
+JSON: Final = {"Content-Type": "application/json"}
 WAITING: Final = "OMP_WAIT_POLICY"
 
 
@@ -136,7 +140,7 @@ class Native:
         Raises:
             Failed: when the server refuses.
         """
-        async with http.post(path, json=body) as answer:
+        async with http.post(path, data=sendable(body), headers=JSON) as answer:
             text = await answer.read()
             if answer.status != 200:
                 raise refused(text)
@@ -150,7 +154,8 @@ class Native:
         Raises:
             Failed: when the server refuses or breaks off.
         """
-        async with http.post("/completion", json={**body, "stream": True}) as answer:
+        data = sendable({**body, "stream": True})
+        async with http.post("/completion", data=data, headers=JSON) as answer:
             if answer.status != 200:
                 raise refused(await answer.read())
             async for line in answer.content:
@@ -161,6 +166,12 @@ class Native:
                     yield chunk
                 elif line.startswith(b"error:"):
                     raise refused(line[len(b"error:") :])
+
+
+def sendable(body: dict[str, Any]) -> bytes | io.BytesIO:
+    """A body as JSON; a large one as a file, which aiohttp sends in pieces between other work."""
+    raw = json.dumps(body).encode()
+    return raw if len(raw) <= LARGE_BODY else io.BytesIO(raw)
 
 
 def refused(text: bytes) -> Failed:

@@ -6,6 +6,7 @@ aiohttp was chosen by `benchmarks/client.py`. It is imported when the first call
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,9 @@ KEEP_ALIVE_S = 4.0
 """An idle connection is dropped before the five seconds after which common servers drop it."""
 LARGEST_BODY = 256 * 1024 * 1024
 """Bytes of one reply; a server that sends more is broken or hostile."""
+
+LARGE_BODY = 1024 * 1024
+"""Bytes of a request from which on aiohttp wants it as a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ class Client:
     ) -> AsyncGenerator[tuple[aiohttp.ClientResponse, bytes], None]:
         """A successful response and its first bytes; closed on leaving unless it was read to its end."""
         session = await self._session()
-        payload = None if body is None else json.dumps(body, ensure_ascii=True).encode()
+        payload = None if body is None else sendable(body)
         # aiohttp keeps a connection whose reply was read to its end, whatever is done with the reply.
         headers = None if reuse else {"Connection": "close"}
         response, failure, first = None, None, b""
@@ -301,6 +305,12 @@ class Client:
                 key=self._key,
             )
         return cast(Any, data)
+
+
+def sendable(body: Mapping[str, Any]) -> bytes | io.BytesIO:
+    """A body as JSON; a large one as a file, which aiohttp sends in pieces between other work."""
+    raw = json.dumps(body, ensure_ascii=True).encode()
+    return raw if len(raw) <= LARGE_BODY else io.BytesIO(raw)
 
 
 def _plain(error: OSError) -> str:
