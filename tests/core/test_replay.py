@@ -354,6 +354,7 @@ def test_abandoned_streams_keep_their_costs() -> None:
     async def first() -> Any:
         async for value in each("abc", problem, at_most=3, codec=Plain()):
             return value
+        return None
 
     for seed in range(8):
         want, tape, _, usage = play(first(), seed=seed)

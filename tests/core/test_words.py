@@ -288,6 +288,7 @@ def test_an_abandoned_loop_leaves_nothing() -> None:
     async def flow() -> Any:
         async for value in each(range(50), ask, at_most=10):
             return value
+        return None
 
     machine = Machine(flow())
     machine.tell(at_of(machine, 0), Reply("zero"))

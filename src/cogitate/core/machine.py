@@ -100,7 +100,12 @@ class Machine(Generic[T]):
         self.silent = False
         """Set when a person interrupts: what is told from then on is not the world's decision and is
         not journaled, so that the journal resumes."""
-        root = Node("", (), flow, None, "", self._streams.open("", None))
+        try:
+            stream = self._streams.open("", None)
+        except BaseException:
+            discard(flow)
+            raise
+        root = Node("", (), flow, None, "", stream)
         root.deliver = self._finish
         self._root = root
         self._push(root)

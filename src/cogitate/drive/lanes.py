@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import random  # noqa: TID251  (jitter between retries; never seen by a flow)
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from cogitate.core.usage import ZERO, Usage
 from .admission import Admitted
 
 MINUTE = 60.0
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class Retry:
     most_s: float = 60.0
     jitter: float = 0.25
     """Share of the pause that is random, so that clients do not return together."""
+    patience_s: float = 120.0
+    """A server that asks for a longer pause has refused, and a call that hung for longer is not sent again."""
+
+    def hopeless(self, failure: Failed, seconds: float) -> bool:
+        """Whether another attempt would only keep somebody waiting, after one of so many seconds."""
+        if (failure.retry_after_s or 0.0) > self.patience_s:
+            return True
+        return failure.kind == "timeout" and seconds > self.patience_s
 
     def pause(self, attempt: int, advised_s: float | None) -> float:
         """Seconds to wait after this many failed attempts."""
@@ -189,6 +199,8 @@ class Lane:
             for item in batch:  # it was never sent
                 item.task, item.place = None, "arrived"
                 self.done(item, Failed("the call was cut", "cancelled", usage=item.spent))
+        if self.queue:
+            self.wake()  # its answer woke the driver before its place was free
 
     def abandon(self, task: asyncio.Task[None]) -> None:
         """Wait no longer for a call that ignores its cancellation."""
@@ -232,17 +244,24 @@ class Lane:
         if outcome.usage is not None:
             item.spent = item.spent + outcome.usage
         again = outcome.transient and item.wanted and not self.closing
+        again = again and not self.retry.hopeless(outcome, seconds)
         if again and item.attempt < self.retry.attempts and self.extend(item):
-            when = self.clock() + self.retry.pause(item.attempt, outcome.retry_after_s)
+            pause = self.retry.pause(item.attempt, outcome.retry_after_s)
+            when = self.clock() + pause
+            _LOG.info(
+                "trying again in %.1f s (%d of %d): %s",
+                *(pause, item.attempt + 1, self.retry.attempts, outcome.reason),
+            )
             item.pieces, item.place = 0, "delayed"
             heapq.heappush(self.delayed, (when, next(self.ticket), item))
             self.wake()
             return
         # A copy: an engine may give one failure to a whole batch, and each item has its own cost.
         usage = outcome.usage if item.spent is ZERO else item.spent
-        self.done(
-            item, Failed(outcome.reason, outcome.kind, transient=outcome.transient, usage=usage)
-        )
+        reason, advised_s = outcome.reason, outcome.retry_after_s
+        if advised_s is not None and advised_s > self.retry.patience_s:
+            reason = f"{reason}; it asks to come back in {advised_s:.0f} s"
+        self.done(item, Failed(reason, outcome.kind, transient=outcome.transient, usage=usage))
 
     def _cut(self, batch: list[Item], seconds: float) -> None:
         """Calls that were cancelled: charge an estimate, never more than was reserved."""
