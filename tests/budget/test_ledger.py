@@ -247,7 +247,7 @@ class Books(RuleBasedStateMachine):
     def nothing_exceeds(self) -> None:
         for account in self.ledger.accounts.values():
             for unit, limit in account.limits.items():
-                slack = account.slack(unit) * 100
+                slack = account.slack[unit] * 100
                 assert account.held[unit] >= 0
                 assert account.aside[unit] >= 0
                 assert account.spent[unit] <= limit + slack

@@ -334,3 +334,13 @@ def test_seeds_are_addresses() -> None:
     drawn = [seed.at("x").rng().random() for _ in range(2)]
     assert drawn[0] == drawn[1], "using a generator consumes nothing"
     assert seed.at("sample", 3).int() == 1760524935330036  # pinned: journals hold it
+
+
+def test_equal_numbers_of_two_types_have_one_digest_whichever_came_first() -> None:
+    from cogitate.core.requests import _settings
+
+    keys: set[str] = set()
+    for order in ((0, 0.0), (0.0, 0)):
+        _settings.cache_clear()
+        keys |= {Generate(PROMPT, seed=0, sampling=Sampling(t)).key() for t in order}
+    assert len(keys) == 1

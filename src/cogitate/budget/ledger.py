@@ -25,6 +25,8 @@ class Account:
     parent: Account | None
     limits: dict[str, float]
     """The bounded units."""
+    slack: dict[str, float] = field(init=False)
+    """What sums of floating-point numbers of this size may be off by."""
     reserved: bool = False
     """Whether the grant is set aside on the accounts above."""
     spent: dict[str, float] = field(default_factory=dict[str, float])
@@ -41,6 +43,7 @@ class Account:
     """Accounts whose set-aside money a request of this account uses up, with the reserved account."""
 
     def __post_init__(self) -> None:
+        self.slack = {unit: 1e-9 * max(1.0, limit) for unit, limit in self.limits.items()}
         for unit in self.limits:
             self.spent[unit] = self.held[unit] = self.aside[unit] = 0.0
         node: Account | None = self
@@ -55,10 +58,6 @@ class Account:
                 for unit in node.limits:
                     covered[unit] = node
             node = node.parent
-
-    def slack(self, unit: str) -> float:
-        """What sums of floating-point numbers of this size may be off by."""
-        return 1e-9 * max(1.0, self.limits[unit])
 
     def free(self, unit: str) -> float:
         """What a new request may still reserve now."""
@@ -154,9 +153,9 @@ class Ledger:
             need = getattr(ceiling, unit)
             if need is None:
                 return OutOfBudget(unit, math.nan, node.ever(unit), node.name)
-            if need > node.ever(unit) + node.slack(unit):
+            if need > node.ever(unit) + node.slack[unit]:
                 return OutOfBudget(unit, need, max(0.0, node.ever(unit)), node.name)
-            if need > node.free(unit) + node.slack(unit):
+            if need > node.free(unit) + node.slack[unit]:
                 wait = Wait(node)
         return wait
 
@@ -169,7 +168,7 @@ class Ledger:
         found = self.accounts[account]
         for node, unit in found.plan:
             need = getattr(ceiling, unit)
-            if need is None or need > node.free(unit) + node.slack(unit):
+            if need is None or need > node.free(unit) + node.slack[unit]:
                 asked = math.nan if need is None else need
                 raise OutOfBudget(unit, asked, max(0.0, node.free(unit)), node.name)
         amounts = tuple(float(getattr(ceiling, unit)) for _, unit in found.plan)
@@ -182,16 +181,16 @@ class Ledger:
         plan = hold.account.plan
         amounts = tuple(float(getattr(ceiling, unit) or 0.0) for _, unit in plan)
         both = list(zip(plan, hold.amounts, amounts, strict=True))
-        if any(now - old > node.free(unit) + node.slack(unit) for (node, unit), old, now in both):
+        if any(now - old > node.free(unit) + node.slack[unit] for (node, unit), old, now in both):
             return None
         for (node, unit), old, now in both:
-            node.held[unit] = _rounded(node.held[unit] + now - old, node.slack(unit))
+            node.held[unit] = _rounded(node.held[unit] + now - old, node.slack[unit])
         return Hold(hold.account, amounts)
 
     def settle(self, hold: Hold, role: str, actual: Usage) -> None:
         """Give a hold back and charge what was really used; charges survive failed parsing."""
         for (node, unit), amount in zip(hold.account.plan, hold.amounts, strict=True):
-            node.held[unit] = _rounded(node.held[unit] - amount, node.slack(unit))
+            node.held[unit] = _rounded(node.held[unit] - amount, node.slack[unit])
             if node.closed and node.reserve:
                 spent = getattr(actual, unit) or 0.0
                 self._return(node, unit, max(0.0, min(amount, node.reserve[unit]) - spent))
@@ -213,7 +212,7 @@ class Ledger:
     def idle(self) -> bool:
         """Whether nothing is held and nothing is set aside."""
         return all(
-            a.held[u] <= a.slack(u) and a.aside[u] <= a.slack(u)
+            a.held[u] <= a.slack[u] and a.aside[u] <= a.slack[u]
             for a in self.accounts.values()
             for u in a.limits
         )
@@ -222,14 +221,14 @@ class Ledger:
         self.roles[role] = self.roles.get(role, ZERO) + usage
         for node, unit in account.plan:
             node.spent[unit] += getattr(usage, unit) or 0.0
-            if node.spent[unit] > node.limits[unit] + node.slack(unit):
+            if node.spent[unit] > node.limits[unit] + node.slack[unit]:
                 self.overdrawn = True
         for node, unit, reserved in account.above:
             amount = getattr(usage, unit) or 0.0
             covered = min(amount, reserved.reserve.get(unit, 0.0))
             node.spent[unit] += amount
-            node.aside[unit] = _rounded(node.aside[unit] - covered, node.slack(unit))
-            if node.spent[unit] > node.limits[unit] + node.slack(unit):
+            node.aside[unit] = _rounded(node.aside[unit] - covered, node.slack[unit])
+            if node.spent[unit] > node.limits[unit] + node.slack[unit]:
                 self.overdrawn = True
         for reserved in {r.name: r for _, _, r in account.above}.values():
             for unit in reserved.reserve:
@@ -240,7 +239,7 @@ class Ledger:
         reserved.reserve[unit] -= amount
         for node, other in reserved.parent.plan if reserved.parent else ():
             if other == unit:
-                node.aside[unit] = _rounded(node.aside[unit] - amount, node.slack(unit))
+                node.aside[unit] = _rounded(node.aside[unit] - amount, node.slack[unit])
                 if node.closed and node.reserve:
                     self._return(node, unit, min(amount, node.reserve[unit]))
 

@@ -122,6 +122,11 @@ class Sampling:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
+        # 1 and 1.0 are equal and share a place in a cache, but not a digest.
+        for name in ("temperature", "top_p", "min_p"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
+    def __post_init__(self) -> None:
         # 1 and 1.0 are equal but print differently, and equal requests must have equal digests.
         for name in ("temperature", "top_p", "min_p"):
             object.__setattr__(self, name, float(getattr(self, name)))
@@ -245,7 +250,7 @@ class Generate(Request[Completion]):
         )
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=512, typed=True)
 def _settings(*values: Any) -> tuple[str, dict[str, Json]]:
     """The settings of a `Generate` as text and as JSON values; neither may be changed."""
     sample = Generate(_NOTHING, 0, *values)

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,14 +29,14 @@ from .blobs import BlobStore
 FORMAT = 1
 _BODIES = ("prompt", "body")
 _LARGE = 32_768
+# Made once: `json.dumps` with other than its own settings makes an encoder at every call.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _SUM = len(',"sum":"00000000"}')
 
 
 def seal_line(body: dict[str, Any]) -> bytes:
     """One line with its checksum, newline included."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
+    text = _to_json(body).encode("utf-8", "surrogatepass")
     return b'%s,"sum":"%08x"}\n' % (text[:-1], zlib.crc32(text))
 
 
@@ -219,7 +219,10 @@ class FileJournal:
             return
         where, arguments = ("", ()) if stream is None else ("where stream = ?", (stream,))
         query = f"select start, length from lines {where} order by start"
-        for start, length in self._index.execute(query, arguments):
+        yield from self._read(self._index.execute(query, arguments))
+
+    def _read(self, places: Iterable[tuple[int, int]]) -> Iterator[Record]:
+        for start, length in places:
             self._reader.seek(start)
             body = open_line(self._reader.read(length))
             if body is None:
@@ -253,10 +256,8 @@ class FileJournal:
     def sealed(self, stream: str) -> Record | None:
         if self._index is None:
             return None
-        query = "select 1 from lines where stream = ? and kind = 'sealed'"
-        if self._index.execute(query, (stream,)).fetchone() is None:
-            return None
-        return sealed_in(self.lines(stream))
+        query = "select start, length from lines where stream = ? and kind in ('sealed', 'late') order by start"
+        return sealed_in(self._read(self._index.execute(query, (stream,))))
 
     def _resolve(self, body: Record) -> Record:
         if "blob" in body:
@@ -305,7 +306,7 @@ class FileJournal:
         line = seal_line({"s": stream, **record})
         if len(line) > _LARGE and record["kind"] in ("reply", "sealed", "note"):
             rest = {"s": stream, **record}
-            raw = json.dumps(rest.pop("value"), ensure_ascii=False, separators=(",", ":"))
+            raw = _to_json(rest.pop("value"))
             with contextlib.suppress(JournalError):  # it stays in the line, and `flush` says why
                 rest["blob"] = self._blobs.put(raw.encode("utf-8", "surrogatepass"))
                 line = seal_line(rest)
