@@ -29,7 +29,7 @@ def encode(value: Any) -> Any:
     Raises:
         TypeError: for a value that has no JSON form.
     """
-    kind: type = type(value)
+    kind: type[Any] = type(value)
     return (_ENCODERS.get(kind) or _encoder(kind))(value)
 
 
@@ -97,7 +97,11 @@ def _same(raw: Any) -> Any:
 
 
 _ENCODERS: dict[type, Encoder] = {
-    kind: _same for kind in (str, int, float, bool, type(None))
+    str: _same,
+    int: _same,
+    float: _same,
+    bool: _same,
+    type(None): _same,
 } | {tuple: _encode_items, list: _encode_items, Prompt: _encode_prompt}
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from ._streams import Streams
 from ._tree import Node, discard, orphans
 from .codec import encode
 from .errors import Failed, InvalidInput, OutOfBudget, Stalled
 from .events import Answered, Asked, Event, Finished, Noted
-from .flow import Effect, Enter, Flow, Fork, Leave, Next, Publish, Release, SetAside, Spawn
+from .flow import Enter, Flow, Fork, Leave, Next, Publish, Release, SetAside, Spawn
 from .journal import Journal, Record, outcome_of, tell_record, usage_of
 from .requests import Reply, Request
 from .usage import Budget, Usage
@@ -230,10 +230,11 @@ class Machine(Generic[T]):
         if isinstance(effect, Request):
             self._ask(node, cast(Request[Any], effect))
             return
-        act = self._ACTS.get(type(effect)) if isinstance(effect, Effect) else None
+        kind: type[Any] = type(effect)
+        act = self._ACTS.get(kind)
         if act is None:
             error = TypeError(
-                f"a flow awaited a {type(effect).__name__}; flows may only await requests and the words "
+                f"a flow awaited a {kind.__name__}; flows may only await requests and the words "
                 "of cogitate.core.flow, never an event loop's futures"
             )
             self._push(node, error=error)
@@ -468,7 +469,7 @@ class Machine(Generic[T]):
     def _publish(self, node: Node, effect: Publish) -> None:
         at = f"{node.path}#{node.tick()}"
         stream = node.stream
-        data = cast(Mapping[str, Any], effect.data)
+        data = effect.data
         if stream.note() and not self.silent:
             self._write(
                 stream,
@@ -478,7 +479,7 @@ class Machine(Generic[T]):
             self._listen(Noted(stream.name, at, effect.kind, data))
         self._push(node)
 
-    _ACTS: Mapping[type, Callable[[Machine[Any], Node, Any], None]] = {
+    _ACTS: ClassVar[dict[type, Any]] = {
         Fork: _fork,
         Spawn: _spawn,
         Next: _next,

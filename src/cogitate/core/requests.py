@@ -122,11 +122,6 @@ class Sampling:
     min_p: float = 0.0
 
     def __post_init__(self) -> None:
-        # 1 and 1.0 are equal and share a place in a cache, but not a digest.
-        for name in ("temperature", "top_p", "min_p"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-
-    def __post_init__(self) -> None:
         # 1 and 1.0 are equal but print differently, and equal requests must have equal digests.
         for name in ("temperature", "top_p", "min_p"):
             object.__setattr__(self, name, float(getattr(self, name)))
