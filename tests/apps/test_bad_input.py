@@ -139,6 +139,15 @@ def test_an_endpoint_that_fails_for_ever(
     assert cogitate("--version").status == 0
 
 
+def test_a_server_that_sends_us_away_for_an_hour_is_not_waited_for(cogitate: Command) -> None:
+    start = time.monotonic()
+    with running(fault="429", fault_headers={"Retry-After": "3600"}) as server:
+        said = cogitate.refused("solve", SUM, "--model", f"openai:{server.url}#toy")
+    assert time.monotonic() - start < 10
+    assert "answered 429" in said
+    assert "it asks to come back in 3600 s" in said
+
+
 def test_what_failed_calls_cost_is_told(cogitate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a stream was generated, so it is paid for."""
     hurry(monkeypatch)

@@ -54,7 +54,11 @@ def register(subcommands: Any) -> None:
     )
     command.add_argument("--questions", type=int, default=5, metavar="N", help="live questions (5)")
     command.add_argument(
-        "--tokens", type=int, default=640, metavar="N", help="output tokens a question and strategy (640)"
+        "--tokens",
+        type=int,
+        default=640,
+        metavar="N",
+        help="output tokens a question and strategy (640)",
     )
     command.add_argument("--recorded", action="store_true", help="only the recorded pool: no model")
     command.set_defaults(execute=execute)
@@ -199,5 +203,7 @@ def _show_curve(curve: Curve, out: Console) -> None:
         for name in SHOWN
     )
     out.print(
-        Plot(series, title="accuracy against samples a question", x_label="samples", y_label="right")
+        Plot(
+            series, title="accuracy against samples a question", x_label="samples", y_label="right"
+        )
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogitate.apps.output import add_command, console, print_json
+
+if TYPE_CHECKING:
+    from cogitate.engines.openai import Capabilities
 
 
 def register(subcommands: Any) -> None:
@@ -113,27 +116,28 @@ def pull(name: str, *, quiet: bool) -> str:
 
 def execute_probe(chosen: argparse.Namespace) -> int:
     """Run `models probe`."""
+    found = asyncio.run(_probed(chosen.model))
+    if chosen.json:
+        print_json(found.as_dict())
+        return 0
+    from cogitate.apps.render import cleaned
+
+    print(cleaned(str(found), lines=True))  # versions and model names are a stranger's words
+    return 0
+
+
+async def _probed(model: str) -> Capabilities:
     from cogitate.assembly import load
     from cogitate.assembly.models import open_spec
     from cogitate.core.errors import InvalidInput
+    from cogitate.engines.openai import OpenAICompatible
 
-    async def ask() -> Any:
-        engine = await open_spec(chosen.model, load())
-        try:
-            probe = getattr(
-                engine, "probe", None
-            )  # only engines of servers have something to find out
-            if probe is None:
-                raise InvalidInput(
-                    f"{chosen.model} is no server; only openai:BASE_URL#MODEL specs can be probed"
-                )
-            return await probe()
-        finally:
-            await engine.close()
-
-    found = asyncio.run(ask())
-    if chosen.json:
-        print_json(found.to_json())
-    else:
-        print(found)
-    return 0
+    engine = await open_spec(model, load())
+    try:
+        if not isinstance(engine, OpenAICompatible):
+            raise InvalidInput(
+                f"{model} is no server; only openai:BASE_URL#MODEL specs can be probed"
+            )
+        return await engine.probe()
+    finally:
+        await engine.close()
