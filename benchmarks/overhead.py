@@ -55,7 +55,9 @@ def ours(nodes: int, variant: str) -> dict[str, Any]:
 
         def ceiling(self, request: Any) -> Usage:
             if isinstance(request, Generate):
-                return Usage(tokens_in=request.prompt.size + 64, tokens_out=request.max_tokens, calls=1)
+                return Usage(
+                    tokens_in=request.prompt.size + 64, tokens_out=request.max_tokens, calls=1
+                )
             return Usage(tokens_in=4096, calls=1)
 
         async def serve(self, batch: Any, emit: Any = silent) -> Any:
@@ -80,7 +82,9 @@ def ours(nodes: int, variant: str) -> dict[str, Any]:
     engine = Instant()
     with tempfile.TemporaryDirectory() as folder:
         budget = Budget() if variant == "machine" else Budget(tokens_out=10**12, calls=10**12)
-        journal = FileJournal.create(Path(folder) / "run.jsonl", {}) if variant == "journal" else None
+        journal = (
+            FileJournal.create(Path(folder) / "run.jsonl", {}) if variant == "journal" else None
+        )
         start = time.perf_counter()
         run(flow, engine, budget=budget, journal=journal)
         seconds = time.perf_counter() - start
@@ -148,11 +152,15 @@ def in_own_process(nodes: int, variant: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", action="store_true", help="measure its_hub 1.2.0 in the same run")
-    parser.add_argument("--peer-environment", type=Path, default=Path(tempfile.gettempdir()) / "its_hub-1.2.0")
+    parser.add_argument(
+        "--peer-environment", type=Path, default=Path(tempfile.gettempdir()) / "its_hub-1.2.0"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("NODES", "VARIANT"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -174,12 +182,29 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
         return
     names = [*VARIANTS, *(["its_hub"] if python else [])]
-    print("microseconds a node (one Generate and one step score), median of", chosen.rounds, "rounds")
-    print(f"{'nodes':>8}  " + "  ".join(f"{n:>22}" for n in names) + ("   journal / its_hub" if python else ""))
+    print(
+        "microseconds a node (one Generate and one step score), median of", chosen.rounds, "rounds"
+    )
+    print(
+        f"{'nodes':>8}  "
+        + "  ".join(f"{n:>22}" for n in names)
+        + ("   journal / its_hub" if python else "")
+    )
     for nodes, found in rows.items():
-        cells = [f"{statistics.median(found[n]):8.1f} ({min(found[n]):.1f}–{max(found[n]):.1f})" for n in names]
-        ratio = statistics.median(found["journal"]) / statistics.median(found["its_hub"]) if python else None
-        print(f"{nodes:>8}  " + "  ".join(f"{c:>22}" for c in cells) + (f"   {ratio:.2f}" if ratio else ""))
+        cells = [
+            f"{statistics.median(found[n]):8.1f} ({min(found[n]):.1f}–{max(found[n]):.1f})"
+            for n in names
+        ]
+        ratio = (
+            statistics.median(found["journal"]) / statistics.median(found["its_hub"])
+            if python
+            else None
+        )
+        print(
+            f"{nodes:>8}  "
+            + "  ".join(f"{c:>22}" for c in cells)
+            + (f"   {ratio:.2f}" if ratio else "")
+        )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,13 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     text = page.read_text("utf-8")
     return [
-        Block(page, text.count("\n", 0, m.start("code")) + 1, m["mark"] or "", m["language"], m["code"])
+        Block(
+            page,
+            text.count("\n", 0, m.start("code")) + 1,
+            m["mark"] or "",
+            m["language"],
+            m["code"],
+        )
         for m in BLOCK.finditer(text)
     ]
 
@@ -91,7 +97,9 @@ def test_page_runs(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", [p for p in PAGES if "<!-- needs: model -->" in p.read_text("utf-8")], ids=name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "<!-- needs: model -->" in p.read_text("utf-8")], ids=name
+)
 def test_page_runs_with_the_model(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +110,9 @@ def test_page_runs_with_the_model(
 
 
 def test_every_shown_strategy_can_be_read() -> None:
-    shown = {spec for page in PAGES for spec in CALL.findall(page.read_text("utf-8")) if "…" not in spec}
+    shown = {
+        spec for page in PAGES for spec in CALL.findall(page.read_text("utf-8")) if "…" not in spec
+    }
     assert shown
     for spec in shown:
         strategy = read(spec)
@@ -115,6 +125,8 @@ def test_no_page_names_a_package_host_or_this_machine() -> None:
     wrong = [
         name(page)
         for page in tracked
-        if ".venv" not in page.parts and page != Path(__file__) and banned.search(page.read_text("utf-8"))
+        if ".venv" not in page.parts
+        and page != Path(__file__)
+        and banned.search(page.read_text("utf-8"))
     ]
     assert wrong == []

@@ -122,7 +122,9 @@ def keeps_every_budget(case: Case, unit: str = "tokens_out", most: int = 8) -> N
             assert isinstance(done.value, Ranking), f"{case.name}: {amount} {unit} gave no ranking"
             assert used <= amount, f"{case.name}: {used} {unit} of {amount}"
             assert done.idle, f"{case.name}: something is still held at {amount} {unit}"
-    assert bought, f"{case.name}: no cut of {unit} bought anything; its caps are too large to try it"
+    assert bought, (
+        f"{case.name}: no cut of {unit} bought anything; its caps are too large to try it"
+    )
 
 
 def batches_form(case: Case) -> None:
@@ -148,7 +150,9 @@ def parents_exist(case: Case) -> None:
     ids = [c.id for c in found.items]
     assert len(ids) == len(set(ids)), f"{case.name}: an id occurs twice"
     for candidate in found.items:
-        assert candidate.id.rpartition("/")[2] in noted, f"{case.name}: {candidate.id!r} was never expanded"
+        assert candidate.id.rpartition("/")[2] in noted, (
+            f"{case.name}: {candidate.id!r} was never expanded"
+        )
         if candidate.parent is not None:
             assert candidate.parent in noted, f"{case.name}: parent {candidate.parent!r} is unknown"
 

@@ -53,7 +53,11 @@ def killed(arguments: list[str], journal: Path, after_s: float) -> bool:
 
 def tells(journal: Path) -> list[tuple[str, str, str]]:
     with FileJournal.open(journal, read_only=True) as book:
-        return [(r["at"], r["key"], r["kind"]) for r in book.lines("") if r["kind"] in ("reply", "failed")]
+        return [
+            (r["at"], r["key"], r["kind"])
+            for r in book.lines("")
+            if r["kind"] in ("reply", "failed")
+        ]
 
 
 def kept_lines(journal: Path) -> list[bytes]:

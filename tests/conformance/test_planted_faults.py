@@ -30,7 +30,9 @@ async def _sampled(process: Any, task: Any, seed: Any, index: int) -> Any:
 
 
 def _ranked(states: Any, scores: Any) -> Ranking[Any]:
-    return ranked(Candidate(s, c, str(i)) for i, (s, c) in enumerate(zip(states, scores, strict=True)))
+    return ranked(
+        Candidate(s, c, str(i)) for i, (s, c) in enumerate(zip(states, scores, strict=True))
+    )
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,11 @@ class UnknownParents:
 
 
 def row(search: Any) -> Case:
-    return Case(type(search).__name__, Solve(Answer(logprobs=0, max_tokens=64), MeanLogprob(), search), together=4)
+    return Case(
+        type(search).__name__,
+        Solve(Answer(logprobs=0, max_tokens=64), MeanLogprob(), search),
+        together=4,
+    )
 
 
 def test_the_unspoilt_search_passes() -> None:

@@ -87,7 +87,8 @@ def rows() -> list[Case]:
     """Each search with both processes; scorers in turn, so that each occurs."""
     turn = itertools.cycle(SCORERS)
     found = [
-        case(search, process, "majority") for search, process in itertools.product(SEARCHES, PROCESSES)
+        case(search, process, "majority")
+        for search, process in itertools.product(SEARCHES, PROCESSES)
     ]
     for search in ("best_of", "beam_search"):
         for process in PROCESSES:
@@ -136,7 +137,9 @@ def test_full_product(search: str, process: str, scorer: str) -> None:
     conformance.survives_failures(row, most=everything)
     conformance.survives_bad_text(row)
     for texts in ("malformed", "empty", "truncated", "mixed"):
-        bad = replace(row, engine=lambda texts=texts, **o: engine(**{"texts": texts, **o}), together=0)
+        bad = replace(
+            row, engine=lambda texts=texts, **o: engine(**{"texts": texts, **o}), together=0
+        )
         conformance.resumes_from_every_prefix(bad, most=40)
         conformance.keeps_every_budget(bad, most=20)
         conformance.survives_failures(bad, most=40)

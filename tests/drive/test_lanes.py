@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from cogitate.budget import Ledger
+from cogitate.core.asking import Ask
 from cogitate.core.errors import Failed
-from cogitate.core.machine import Ask
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Limits
 from cogitate.core.requests import Completion, Generate, Reply, Request

@@ -9,54 +9,21 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from ._streams import Streams
 from ._tree import Node, discard, orphans
+from .asking import Ask, Books, NoBooks
 from .codec import encode
 from .errors import Failed, InvalidInput, OutOfBudget, Stalled
 from .events import Answered, Asked, Event, Finished, Noted
 from .flow import Enter, Flow, Fork, Leave, Next, Publish, Release, SetAside, Spawn
 from .journal import Journal, Record, outcome_of, tell_record, usage_of
 from .requests import Reply, Request
-from .usage import Budget, Usage
+from .usage import Budget
 
 T = TypeVar("T")
 Outcome = Reply[Any] | OutOfBudget | Failed
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask:
-    """One open request."""
-
-    at: str
-    """Its address; does not depend on timing."""
-    request: Request[Any]
-    account: str
-    """The account that pays; the empty string is the whole grant."""
-    stream: str
-    """The journal stream it belongs to."""
-    order: tuple[int, ...]
-    """Sorts requests in address order."""
-
-
-class Books(Protocol):
-    """What a machine tells the keeper of accounts."""
-
-    def opened(self, account: str, parent: str, grant: Budget, reserved: bool) -> None: ...
-    def closed(self, account: str) -> None: ...
-    def charged(self, account: str, role: str, usage: Usage) -> None:
-        """Something paid for by an earlier run was replayed."""
-        ...
-
-
-class NoBooks:
-    """Keeps no accounts."""
-
-    def opened(self, account: str, parent: str, grant: Budget, reserved: bool) -> None: ...
-    def closed(self, account: str) -> None: ...
-    def charged(self, account: str, role: str, usage: Usage) -> None: ...
 
 
 class Machine(Generic[T]):

@@ -51,7 +51,8 @@ def _part_body(part: Part) -> dict[str, Any]:
             body: dict[str, Any] = {"role": part.role, "content": part.content}
             if part.attachments:
                 body["attachments"] = [
-                    {"media_type": a.media_type, "digest": a.digest, "url": a.url} for a in part.attachments
+                    {"media_type": a.media_type, "digest": a.digest, "url": a.url}
+                    for a in part.attachments
                 ]
             return body
         case Text():
@@ -211,7 +212,10 @@ class Prompt:
 
     def body(self) -> dict[str, Any]:
         """What a journal stores: the parent's digest and the new part."""
-        return {"parent": self.parent.digest if self.parent else None, "part": _part_body(self.part)}
+        return {
+            "parent": self.parent.digest if self.parent else None,
+            "part": _part_body(self.part),
+        }
 
     @classmethod
     def from_body(cls, parent: Prompt | None, part: dict[str, Any]) -> Prompt:

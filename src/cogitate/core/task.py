@@ -65,7 +65,9 @@ class Task:
                 f"the answer kind {self.kind!r} was asked for; the kinds are {', '.join(KINDS)}"
             )
         if not any(m.content.strip() or m.attachments for m in self.messages):
-            raise InvalidInput("the question is empty; give it as text, with --file, or on standard input")
+            raise InvalidInput(
+                "the question is empty; give it as text, with --file, or on standard input"
+            )
 
     @classmethod
     def of(cls, question: str, **known: Any) -> Task:

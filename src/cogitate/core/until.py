@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """Stop once the text contains this.
+    r"""Stop once the text contains this.
 
-    >>> Contains("####")("so 4\\n####")
+    >>> Contains("####")("so 4\n####")
     True
     """
 

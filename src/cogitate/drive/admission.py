@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cogitate.budget import Account, Hold, Ledger, Wait
+from cogitate.core.asking import Ask
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import Remaining, SetAside
 from cogitate.core.journal import Record, is_bound, outcome_of
-from cogitate.core.machine import Ask, Machine, Outcome
+from cogitate.core.machine import Machine, Outcome
 from cogitate.core.protocols import Engine
 from cogitate.core.requests import Generate, Reply, Request
 from cogitate.core.usage import ZERO, Usage

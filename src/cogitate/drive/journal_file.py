@@ -12,12 +12,11 @@ import contextlib
 import errno
 import json
 import os
-import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cogitate.core.errors import JournalError
 from cogitate.core.journal import Record, seal_record, sealed_in, standing
@@ -25,6 +24,9 @@ from cogitate.core.prompt import Prompt
 from cogitate.core.requests import Request
 
 from .blobs import BlobStore
+
+if TYPE_CHECKING:
+    import sqlite3
 
 FORMAT = 1
 _BODIES = ("prompt", "body")
@@ -166,6 +168,8 @@ class FileJournal:
 
     def _scan(self) -> None:
         """Check every record and note where each stream's records lie: on disk, not in memory."""
+        import sqlite3  # here, so that a run that reads no journal does not load it
+
         index = self._index = sqlite3.connect(
             "", check_same_thread=False
         )  # a private temporary file
