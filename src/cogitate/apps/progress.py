@@ -28,7 +28,7 @@ def watching(
     from .output import console
 
     out = console(to_errors=True)
-    if quiet or False:
+    if quiet or not out.is_terminal:
         yield None
         return
     line = _Line(out, budget.tokens_out if budget is not None else None)

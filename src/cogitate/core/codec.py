@@ -11,7 +11,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union, cast
 
 from .prompt import Prompt
 
@@ -29,7 +29,7 @@ def encode(value: Any) -> Any:
     Raises:
         TypeError: for a value that has no JSON form.
     """
-    kind: type[Any] = type(value)
+    kind = cast("type[Any]", type(value))
     return (_ENCODERS.get(kind) or _encoder(kind))(value)
 
 

@@ -197,7 +197,7 @@ class Machine(Generic[T]):
         if isinstance(effect, Request):
             self._ask(node, cast(Request[Any], effect))
             return
-        kind: type[Any] = type(effect)
+        kind = cast("type[Any]", type(effect))
         act = self._ACTS.get(kind)
         if act is None:
             error = TypeError(
