@@ -581,6 +581,7 @@ def test_an_output_that_cannot_be_written(arguments: tuple[str, ...], tmp_path: 
             text=True,
             timeout=60,
             cwd=tmp_path,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
         )
     said = Said(done.returncode, "", done.stderr).sentence
     assert done.returncode == 1
