@@ -180,6 +180,7 @@ def test_sums_of_large_numbers_do_not_block_for_ever(amounts: list[float]) -> No
     for hold in holds:
         ledger.settle(hold, "", Usage(flops=0.0))
     assert ledger.idle
+    assert ledger.root.held["flops"] == 0.0
     assert ledger.verdict("", Usage(flops=grant)) is None
 
 

@@ -113,6 +113,19 @@ def test_the_first_error_of_a_gather_cancels_its_siblings() -> None:
     assert len(machine.cancelled) == 1  # only what was claimed needs to be called back
 
 
+def test_the_siblings_are_gone_while_their_parent_goes_on() -> None:
+    async def flow() -> Any:
+        try:
+            await gather(ask("bad"), ask("sibling"))
+        except Failed:
+            return await ask("after")
+
+    machine = Machine(flow())
+    machine.tell(at_of(machine, "bad"), Failed("bad"))
+    assert [name_of(a.request) for a in machine.pending()] == ["after"]
+    machine.close()
+
+
 # -------------------------------------------------------------------------------------- Pool
 
 
@@ -539,13 +552,22 @@ def test_a_deep_chain_is_cancelled_without_recursion() -> None:
 
 
 def test_a_machine_that_cannot_begin_leaves_nothing_open() -> None:
+    from cogitate.core.errors import ReplayMismatch
+
+    ended: list[str] = []
+
+    async def child(name: str) -> None:
+        try:
+            await ask(name)
+        finally:
+            ended.append(name)
+
     async def flow(name: str) -> None:
-        await gather(ask(name), ask("b"))
+        await gather(child(name), child("b"))
 
     tape = Tape()
     finish(Machine(flow("a"), tape))
-    from cogitate.core.errors import ReplayMismatch
-
+    ended.clear()
     with pytest.raises(ReplayMismatch):
         Machine(flow("changed"), Tape(tape.records))
-    gc.collect()
+    assert sorted(ended) == ["b", "changed"], "closed at once, not when memory is collected"

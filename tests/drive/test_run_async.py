@@ -149,37 +149,46 @@ def test_a_binding_grant_replays_exactly() -> None:
     assert (again.value, again.usage) == (done.value, done.usage)
 
 
-def test_a_larger_grant_reads_the_cache_at_its_recorded_usage() -> None:
-    async def flow() -> Any:
-        return await gather(*(sample(i, max_tokens=50) for i in range(8)), drop=(OutOfBudget,))
+async def greedy(n: int) -> Any:
+    """The first asks for more than a small grant has, so that replies are recorded after a refusal."""
+    return await gather(
+        sample(10 * n, max_tokens=500), sample(10 * n + 1), sample(10 * n + 2), drop=(OutOfBudget,)
+    )
 
+
+class Frugal(Slow):
+    def ceiling(self, request: Request[Any]) -> Usage:
+        return Usage(tokens_out=request.max_tokens if request.max_tokens == 500 else 20, calls=1)
+
+
+def test_a_larger_grant_reads_the_cache_at_its_recorded_usage() -> None:
     tape = Tape()
-    first = drive(flow(), Slow(0.001), budget=Budget(tokens_out=100), journal=tape)
-    assert 0 < len(first.value) < 8
-    engine, again = Slow(), Tape(tape.records)
-    done = drive(flow(), engine, budget=Budget(tokens_out=1000), journal=again, keep_refusals=False)
-    assert len(done.value) == 8
-    assert sum(map(len, engine.batches)) == 8 - len(first.value)
-    assert done.usage == Usage(tokens_out=160, calls=8)
-    assert replay(flow(), Tape(again.records)).usage == done.usage
+    first = drive(greedy(0), Frugal(), budget=Budget(tokens_out=100), journal=tape)
+    assert first.value == [1, 2]
+    assert [r["kind"] for _, r in tape.records] == ["denied", "reply", "reply"]
+    engine, again = Frugal(), Tape(tape.records)
+    done = drive(
+        greedy(0), engine, budget=Budget(tokens_out=540), journal=again, keep_refusals=False
+    )
+    assert done.value == [0, 1, 2]
+    assert [r.seed for b in engine.batches for r in b] == [0]
+    assert done.usage == Usage(tokens_out=60, calls=3)
+    assert done.cached == Usage(tokens_out=40, calls=2)
+    assert replay(greedy(0), Tape(again.records)).usage == done.usage
 
 
 def test_cached_replies_serve_streams_that_begin_later() -> None:
-    async def one(n: int) -> Any:
-        return await gather(
-            sample(n, max_tokens=21), sample(n + 100, max_tokens=21), drop=(OutOfBudget,)
-        )
-
     async def flow() -> Any:
-        return [v async for v in each(range(6), one, at_most=1)]
+        return [v async for v in each(range(4), greedy, at_most=1)]
 
     tape = Tape()
-    first = drive(flow(), Slow(), budget=Budget(calls=7), journal=tape)
-    paid = sum(map(len, first.value))
-    engine = Slow()
+    first = drive(flow(), Frugal(), budget=Budget(tokens_out=160), journal=tape)
+    assert [len(v) for v in first.value] == [2, 2, 2, 2]
+    engine = Frugal()
     done = drive(flow(), engine, journal=Tape(tape.records), keep_refusals=False)
-    assert sum(map(len, engine.batches)) == 12 - paid
-    assert done.usage.calls == 12
+    assert [r.seed for b in engine.batches for r in b] == [0, 10, 20, 30]
+    assert done.usage == Usage(tokens_out=240, calls=12)
+    assert done.cached == Usage(tokens_out=160, calls=8)
 
 
 # -------------------------------------------------------------------------------- cancelling
@@ -227,6 +236,26 @@ def test_surplus_that_was_cut_is_charged_and_journaled() -> None:
     assert done.usage.estimated
     assert [r["kind"] for _, r in tape.records] == ["reply", "late"]
     assert replay(flow(), Tape(tape.records)).usage == done.usage
+
+
+def test_surplus_is_cut_at_once_and_its_place_is_free() -> None:
+    async def flow() -> Any:
+        async with Pool() as pool:
+            await pool.add(sample(0))
+            await pool.add(sample(1))
+            await pool.next()
+        return await gather(sample(2), sample(3))
+
+    engine = Slow(lambda batch: 60 if batch[0].seed == 1 else 0.01, concurrency=2)
+    together: list[int] = []
+
+    def act(batch: Sequence[Any]) -> None:
+        if batch[0].seed > 1:
+            together.append(engine.running)
+
+    engine.act = act
+    assert drive(flow(), engine).value == [2, 3]
+    assert together == [1, 2]
 
 
 def test_a_call_that_was_never_sent_costs_nothing() -> None:
