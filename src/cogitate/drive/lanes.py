@@ -244,7 +244,7 @@ class Lane:
         if outcome.usage is not None:
             item.spent = item.spent + outcome.usage
         again = outcome.transient and item.wanted and not self.closing
-        pass
+        again = again and not self.retry.hopeless(outcome, seconds)
         if again and item.attempt < self.retry.attempts and self.extend(item):
             pause = self.retry.pause(item.attempt, outcome.retry_after_s)
             when = self.clock() + pause
