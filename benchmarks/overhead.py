@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 DEPTH, BRANCH = 8, 8
-VARIANTS = ("machine", "ledger", "journal")
+VARIANTS = ("values", "machine", "ledger", "journal")
+"""What is on: the value types of a node alone; the machine; accounts too; a journal on disk too."""
 
 
 def width_of(nodes: int) -> int:
@@ -33,8 +34,35 @@ def width_of(nodes: int) -> int:
 # ------------------------------------------------------------------------------------- ours
 
 
+def values(nodes: int) -> dict[str, Any]:
+    """The floor of our design: the frozen values of a node, made and thrown away by nobody's search."""
+    from cogitate.core.candidates import Candidate, Score
+    from cogitate.core.prompt import Prompt
+    from cogitate.core.requests import Completion, Generate, Reply, Sampling, ScoreSteps
+    from cogitate.core.seeds import Seed
+    from cogitate.core.task import Message
+    from cogitate.core.usage import Usage
+
+    prompt, line, sampling = (
+        Prompt.chat(Message("user", "2 + 2?")),
+        Seed(0).at("sample", 3),
+        Sampling(),
+    )
+    usage = Usage(calls=1)
+    start = time.perf_counter()
+    for number in range(nodes):
+        asked = Generate(prompt, line.at("step", number).int(), 64, 0, ("\n\n",), sampling)
+        said = Reply(Completion("step 1\n\n", "stop", "\n\n", 5), usage)
+        grown = asked.prompt.then(said.value.text)
+        ScoreSteps(prompt, ("a", "b"))
+        Candidate(grown, Score(Reply((0.5, 0.5), usage).value[-1]), "0.1")
+    return {"seconds": time.perf_counter() - start, "nodes": nodes}
+
+
 def ours(nodes: int, variant: str) -> dict[str, Any]:
-    """One search; returns seconds, nodes, and peak memory of Python objects in bytes a node."""
+    """One search; returns its seconds and how many nodes it expanded."""
+    if variant == "values":
+        return values(nodes)
     from cogitate.core.protocols import Limits, silent
     from cogitate.core.requests import Completion, Generate, Reply, ScoreSteps
     from cogitate.core.seeds import Seed

@@ -50,9 +50,9 @@ def register(subcommands: Any) -> None:
         "the tour: a small model, live, then accuracy against samples",
         "Fetch the embedded model if it is not here (about 90 MB), let it answer a few questions live under "
         "equal budgets, then show how accuracy grows with samples on a recorded pool of the same model.",
-        "  cogitate demo\n  cogitate demo --questions 8\n  cogitate demo --recorded   (no model needed)",
+        "  cogitate demo\n  cogitate demo --questions 20\n  cogitate demo --recorded   (no model needed)",
     )
-    command.add_argument("--questions", type=int, default=5, metavar="N", help="live questions (5)")
+    command.add_argument("--questions", type=int, default=8, metavar="N", help="live questions (8)")
     command.add_argument(
         "--tokens",
         type=int,
