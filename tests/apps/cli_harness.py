@@ -111,9 +111,9 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
 
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses between retries, and short waits for a server."""
-    quick = functools.partial(Timeouts, 0.5, 0.3, 0.3)
+def hurry(monkeypatch: pytest.MonkeyPatch, wait_s: float = 5.0) -> None:
+    """Short pauses between retries, and short waits for a server; very short ones where it hangs."""
+    quick = functools.partial(Timeouts, 5.0, wait_s, wait_s)
     monkeypatch.setattr("cogitate.engines.openai.engine.Timeouts", quick)
     monkeypatch.setattr("cogitate.engines.openai.Timeouts", lambda **_: quick())
     monkeypatch.setattr(

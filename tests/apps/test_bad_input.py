@@ -102,7 +102,7 @@ def test_an_endpoint_that_is_down_is_said_within_seconds(cogitate: Command) -> N
 
 
 def test_an_endpoint_that_never_speaks(cogitate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+    hurry(monkeypatch, wait_s=0.3)
     with deaf() as url:
         said = cogitate.refused("solve", SUM, "--model", f"openai:{url}#toy")
     assert "sent nothing for 0.3 s; it hangs or is overloaded" in said
@@ -127,7 +127,7 @@ FAULTS = [
 def test_an_endpoint_that_fails_for_ever(
     flags: dict[str, Any], words: str, cogitate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hurry(monkeypatch)
+    hurry(monkeypatch, wait_s=0.3 if "hang" in flags.values() else 5.0)
     with running(**flags) as server:
         said = cogitate.refused(
             *("solve", QUESTION, "--model", f"openai:{server.url}#toy", "--strategy", BEAM)

@@ -546,7 +546,7 @@ def test_a_key_appears_nowhere(
     cogitate: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not in an output, a journal, an export, a traceback or a setting, whatever fails."""
-    hurry(monkeypatch)
+    hurry(monkeypatch, wait_s=0.5)
     monkeypatch.setenv("TOY_KEY", KEY)
     monkeypatch.setenv(cli.TRACEBACK, "1")
     shown: list[str] = []
