@@ -429,6 +429,7 @@ def test_one_failure_for_a_whole_batch_is_charged_once_a_request() -> None:
 
 def test_an_engine_may_take_its_time_to_cancel() -> None:
     cancelled = 0
+    cleaned: list[int] = []
 
     async def stubborn(batch: Sequence[Any]) -> Any:
         nonlocal cancelled
@@ -439,6 +440,7 @@ def test_an_engine_may_take_its_time_to_cancel() -> None:
         except asyncio.CancelledError:
             cancelled += 1
             await asyncio.sleep(0.05)  # cleans up; a second cancellation would cut this
+            cleaned.append(batch[0].seed)
             raise
 
     async def flow() -> Any:
@@ -449,7 +451,7 @@ def test_an_engine_may_take_its_time_to_cancel() -> None:
 
     engine = Slow(act=stubborn)
     assert drive(flow(), engine).value == (0, 0)
-    assert (cancelled, engine.running) == (1, 0)
+    assert (cancelled, engine.running, cleaned) == (1, 0, [1])
 
 
 @pytest.mark.parametrize("why", ["deadline", "ended", "stopped"])
