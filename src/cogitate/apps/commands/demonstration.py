@@ -131,7 +131,7 @@ async def _live(problems: Sequence[WordProblem], tokens: int, out: Console | Non
     configuration = load()
     rows: list[Live] = []
     if out is not None:
-        out.print(_heading(problems, tokens), soft_wrap=True)
+        out.print(_heading(problems, tokens))
     async with opened(named(MODEL, configuration), configuration) as models:
         engine = models.router.roles["policy"][0]
         for label, spec in STRATEGIES:
@@ -191,8 +191,7 @@ def _show_curve(curve: Curve, out: Console) -> None:
 
     out.print(
         f"\nRecorded: the same model, {curve.questions} questions × {curve.samples} samples; "
-        "what each way of choosing makes of N samples\n",
-        soft_wrap=True,
+        "what each way of choosing makes of N samples\n"
     )
     out.print(accuracy_table(curve))
     series = tuple(
