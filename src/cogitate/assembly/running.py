@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from cogitate.core.candidates import Artifact, Ranking
 from cogitate.core.codec import decode
-from cogitate.core.errors import JournalError
+from cogitate.core.errors import CogitateError, JournalError
 from cogitate.core.events import Listener
 from cogitate.core.usage import Budget
-from cogitate.drive import FileJournal, Run, Stop, run_async
+from cogitate.drive import FileJournal, Run, Stop, replay, run_async
 
 from .models import opened
 from .planning import Plan
@@ -63,12 +63,27 @@ async def carry_out(
                 listen=listen,
                 stop=stop,
                 keep_refusals=book is None or same_budget(book.header, plan.budget),
+                keep_failures=book is None or not in_vain(book, plan),
                 from_mismatch=from_mismatch,
                 elapsed_s=0.0 if book is None else book.elapsed_s,
             )
         finally:
             problem = ended(book)
     return result_of(plan, run, path, problem)
+
+
+def in_vain(book: FileJournal, plan: Plan) -> bool:
+    """Whether the journal holds a whole run that failures left without an answer: those are asked again.
+
+    A failure in a run that gave an answer, or that was killed, is what the world decided, and stands.
+    """
+    if not any(record["kind"] == "failed" for record in book.recorded("")):
+        return False
+    try:
+        ranking = replay(plan.flow(), book, budget=plan.budget).value
+    except CogitateError:
+        return False
+    return not any(c.state.text.strip() for c in ranking.items)
 
 
 def begun(path: Path, header: Mapping[str, Any], from_mismatch: bool = False) -> FileJournal:

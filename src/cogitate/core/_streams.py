@@ -58,9 +58,16 @@ class Stream:
 class Streams:
     """The streams of one machine."""
 
-    def __init__(self, journal: Journal | None, keep_refusals: bool, from_mismatch: bool) -> None:
+    def __init__(
+        self,
+        journal: Journal | None,
+        keep_refusals: bool,
+        from_mismatch: bool,
+        keep_failures: bool = True,
+    ) -> None:
         self.journal = journal
         self._keep_refusals, self._from_mismatch = keep_refusals, from_mismatch
+        self._keep_failures = keep_failures
         self._unread: dict[str, Stream] = {}
         self._names: set[str] = {""}
         self.leftovers: list[Record] = []
@@ -133,7 +140,8 @@ class Streams:
         head = stream.head
         if head is None:
             return None
-        if not self._keep_refusals and is_bound(head):
+        refused = not self._keep_refusals and is_bound(head)
+        if refused or (not self._keep_failures and head["kind"] == "failed"):
             self._abandon(stream)
             return None
         found = waiting.get(head["at"])

@@ -36,6 +36,8 @@ class Machine(Generic[T]):
         listen: hears of every event.
         keep_refusals: replay recorded refusals and remainders; false under another grant, where the
             replay of a stream stops at the first of them.
+        keep_failures: replay recorded failures; false to ask again what failed, and all that followed
+            from it.
         from_mismatch: where the code asks something else than was recorded, keep what matches and go on
             instead of raising.
 
@@ -51,11 +53,12 @@ class Machine(Generic[T]):
         books: Books | None = None,
         listen: Callable[[Event], None] | None = None,
         keep_refusals: bool = True,
+        keep_failures: bool = True,
         from_mismatch: bool = False,
     ) -> None:
         self._books: Books = books or NoBooks()
         self._listen = listen
-        self._streams = Streams(journal, keep_refusals, from_mismatch)
+        self._streams = Streams(journal, keep_refusals, from_mismatch, keep_failures)
         self._open: dict[str, tuple[Node, Ask]] = {}
         self._unclaimed: dict[str, Ask] = {}
         self._todo: deque[tuple[Node, Any, BaseException | None]] = deque()

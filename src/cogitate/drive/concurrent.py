@@ -38,6 +38,7 @@ async def run_async(
     stop: Stop | None = None,
     retry: Retry | None = None,
     keep_refusals: bool = True,
+    keep_failures: bool = True,
     from_mismatch: bool = False,
     elapsed_s: float = 0.0,
     grace_s: float = 5.0,
@@ -57,6 +58,7 @@ async def run_async(
         stop: ends the run from outside.
         retry: how transient failures are tried again.
         keep_refusals: false when resuming under another grant: recorded refusals do not stand.
+        keep_failures: false when what failed shall be asked again.
         from_mismatch: where the code changed, keep what matches of the journal and use the rest as cache.
         elapsed_s: what earlier runs of this journal used of the deadline.
         grace_s: how long free local work, such as the final vote, may go on after the deadline, and how
@@ -76,7 +78,7 @@ async def run_async(
         elapsed_s,
         grace_s,
     )
-    return await driver.drive(flow, keep_refusals, from_mismatch)
+    return await driver.drive(flow, keep_refusals, keep_failures, from_mismatch)
 
 
 class _Driver(Generic[T]):
@@ -102,7 +104,9 @@ class _Driver(Generic[T]):
         self._arrived: deque[tuple[Item, Reply[Any] | Failed]] = deque()
         self._problem = ""
 
-    async def drive(self, flow: Flow[T], keep_refusals: bool, from_mismatch: bool) -> Run[T]:
+    async def drive(
+        self, flow: Flow[T], keep_refusals: bool, keep_failures: bool, from_mismatch: bool
+    ) -> Run[T]:
         loop = asyncio.get_running_loop()
 
         def wake() -> None:
@@ -115,6 +119,7 @@ class _Driver(Generic[T]):
             books=self._ledger,
             listen=self._listen,
             keep_refusals=keep_refusals,
+            keep_failures=keep_failures,
             from_mismatch=from_mismatch,
         )
         self._desk = Desk(self._machine, self._router, self._ledger)

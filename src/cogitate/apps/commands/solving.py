@@ -174,7 +174,7 @@ def verdict(result: Result) -> tuple[str, int]:
     found = result.ranking.note or "nothing was found"
     advice = _ADVICE.get(result.stopped, "")
     if result.stopped == "failed" and result.journal is not None:
-        advice = "; the journal holds these failures too: name another one to ask again"
+        advice = "; the same command asks again what failed"
     return f"no answer: {found}{advice}", 1
 
 
