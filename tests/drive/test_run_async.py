@@ -454,6 +454,34 @@ def test_an_engine_may_take_its_time_to_cancel() -> None:
     assert (cancelled, engine.running, cleaned) == (1, 0, [1])
 
 
+def test_a_deadline_does_not_cut_the_cleanup_of_a_call_that_is_cancelled_already() -> None:
+    cleaned: list[int] = []
+
+    async def stubborn(batch: Sequence[Any]) -> None:
+        if batch[0].seed == 1:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.1)
+                cleaned.append(1)
+                raise
+
+    async def flow() -> str:
+        async with Pool() as pool:
+            await pool.add(sample(0))
+            await pool.add(sample(1))
+            await pool.next()
+        try:
+            await sample(2)
+        except OutOfBudget as error:
+            return error.unit
+        return ""
+
+    engine = Slow(lambda b: 30 * b[0].seed, act=stubborn)
+    assert drive(flow(), engine, budget=Budget(seconds=0.04)).value == "seconds"
+    assert cleaned == [1]
+
+
 @pytest.mark.parametrize("why", ["deadline", "ended", "stopped"])
 def test_an_engine_that_never_returns_is_let_go(why: str) -> None:
     release = threading.Event()
@@ -461,7 +489,9 @@ def test_an_engine_that_never_returns_is_let_go(why: str) -> None:
     async def deaf(batch: Sequence[Any]) -> Any:
         if batch[0].seed == 0:
             return None
-        while not release.is_set():
+        for _ in range(300):  # for ever, as far as the driver can tell
+            if release.is_set():
+                break
             try:
                 await asyncio.sleep(0.01)
             except asyncio.CancelledError:
