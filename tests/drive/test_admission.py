@@ -327,3 +327,20 @@ def test_an_engine_that_waits_is_refused_with_advice() -> None:
 
     with pytest.raises(NeedsLoop, match="run_async"):
         run(sample(0), Waits())
+
+
+def test_what_a_batch_answered_too_late_is_paid_for_on_replay() -> None:
+    from cogitate.core.flow import Pool
+    from cogitate.drive import replay
+
+    async def flow() -> Any:
+        async with Pool() as pool:
+            for i in range(5):
+                await pool.add(sample(i))
+            return await pool.next()
+
+    tape = Tape()
+    done = run(flow(), Meter(), journal=tape)
+    assert [r["kind"] for _, r in tape.records] == ["reply"] + ["late"] * 4
+    assert done.usage.calls == 5
+    assert replay(flow(), Tape(tape.records)).usage == done.usage
