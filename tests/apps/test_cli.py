@@ -680,3 +680,13 @@ def test_the_line_says_why_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> N
     assert "[bold]said[/bold] no" in screen.getvalue()
     assert "\x1b[2J" not in screen.getvalue()
     assert logging.getLogger("cogitate.drive").handlers == []
+
+
+def test_a_shared_run_card_says_nothing_of_this_machine() -> None:
+    from cogitate.apps.commands.exporting import shareable
+
+    header = {
+        "host": {"cores": 2},
+        "models": {"policy": "gguf:/home/ann/models/a.gguf", "judge": "fake"},
+    }
+    assert shareable(header) == {"models": {"policy": "gguf:a.gguf", "judge": "fake"}}

@@ -141,5 +141,5 @@ def test_full_product(search: str, process: str, scorer: str) -> None:
             row, engine=lambda texts=texts, **o: engine(**{"texts": texts, **o}), together=0
         )
         conformance.resumes_from_every_prefix(bad, most=40)
-        conformance.keeps_every_budget(bad, most=20)
+        conformance.keeps_every_budget(bad, "calls", most=20)  # empty text has no tokens to cut
         conformance.survives_failures(bad, most=40)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any, cast
 
 from cogitate.apps.output import add_command, print_json
 
@@ -56,7 +57,7 @@ def export(journal: Path, target: Path) -> list[str]:
     if target.exists():
         raise InvalidInput(f"{target} is there already; name another file")
     with FileJournal.open(journal, read_only=True) as book:
-        header = {k: v for k, v in book.header.items() if k not in _PRIVATE}
+        header = shareable(book.header)
         first = seal_line({"journal": "cogitate", "format": 1, "header": header})
         partial = target.with_name(target.name + ".partial")
         try:
@@ -72,3 +73,18 @@ def export(journal: Path, target: Path) -> list[str]:
         finally:
             partial.unlink(missing_ok=True)
     return names
+
+
+def shareable(header: Mapping[str, Any]) -> dict[str, Any]:
+    """A run card without what describes this machine: its hardware, and where its files lie."""
+    kept = {k: v for k, v in header.items() if k not in _PRIVATE}
+    models = kept.get("models")
+    if isinstance(models, dict):
+        named = cast(dict[str, Any], models)
+        kept["models"] = {role: _without_folder(str(spec)) for role, spec in named.items()}
+    return kept
+
+
+def _without_folder(spec: str) -> str:
+    kind, colon, path = spec.partition(":")
+    return f"{kind}:{PurePath(path).name}" if colon and kind == "gguf" else spec

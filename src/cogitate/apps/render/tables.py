@@ -55,6 +55,7 @@ class Grid:
                 safe_text(name, ascii_only=plain),
                 justify="right" if i in self.right else "left",
                 no_wrap=i not in self.wrap,
+                min_width=_widest(self.rows, i) if i in self.right else None,
                 overflow="fold" if i in self.wrap else "ellipsis" if not plain else "crop",
             )
         for i, row in enumerate(self.rows):
@@ -63,6 +64,11 @@ class Grid:
                 *(safe_text(cell, lines=True, ascii_only=plain) for cell in row), style=style
             )
         yield table
+
+
+def _widest(rows: Sequence[tuple[str, ...]], column: int) -> int:
+    lines = [line for row in rows for line in row[column].splitlines()]
+    return max(map(len, lines), default=0)
 
 
 def share(value: float) -> str:
