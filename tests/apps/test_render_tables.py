@@ -107,3 +107,16 @@ def test_a_grid_prints_what_it_is_given() -> None:
     text = shown(Grid((EVIL, "b"), ((EVIL, "1"),), title=EVIL, caption=EVIL))
     assert "\x1b" not in text
     assert text.count("[red]x[/red] :bomb:") == 4
+
+
+def test_numbers_and_their_heading_stay_whole_when_room_is_short() -> None:
+    """Texts give way first, also where no candidate has a score."""
+    from rich.console import Console
+
+    from cogitate.core.candidates import Artifact, Candidate, Unscored
+
+    long = Artifact("word " * 60, answer="word " * 30)
+    rows = [Candidate(long, Unscored("it could not be judged"), "0")]
+    console = Console(width=60, record=True)
+    console.print(candidate_table(rows))
+    assert "score" in console.export_text()

@@ -55,7 +55,7 @@ class Grid:
                 safe_text(name, ascii_only=plain),
                 justify="right" if i in self.right else "left",
                 no_wrap=i not in self.wrap,
-                min_width=_widest(self.rows, i) if i in self.right else None,
+                min_width=_widest((self.head, *self.rows), i) if i in self.right else None,
                 overflow="fold" if i in self.wrap else "ellipsis" if not plain else "crop",
             )
         for i, row in enumerate(self.rows):
