@@ -50,12 +50,14 @@ class Grid:
             caption_justify="left",
             pad_edge=False,
         )
+        widths = self._widths(options.max_width)
         for i, name in enumerate(self.head):
             table.add_column(
                 safe_text(name, ascii_only=plain),
                 justify="right" if i in self.right else "left",
                 no_wrap=i not in self.wrap,
-                min_width=_widest((self.head, *self.rows), i) if i in self.right else None,
+                min_width=widths[i] if i in self.right else None,
+                max_width=None if i in self.right or self.wrap else widths[i],
                 overflow="fold" if i in self.wrap else "ellipsis" if not plain else "crop",
             )
         for i, row in enumerate(self.rows):
@@ -64,6 +66,20 @@ class Grid:
                 *(safe_text(cell, lines=True, ascii_only=plain) for cell in row), style=style
             )
         yield table
+
+    def _widths(self, room: int) -> list[int]:
+        """Widths at which numbers stay whole; texts share what is left, in proportion."""
+        wanted = [_widest((self.head, *self.rows), i) for i in range(len(self.head))]
+        left = room - _PADDING * len(wanted) - sum(wanted[i] for i in self.right)
+        texts = sum(w for i, w in enumerate(wanted) if i not in self.right)
+        if texts <= left:
+            return wanted
+        share = max(0.0, left / texts)
+        return [w if i in self.right else max(4, int(w * share)) for i, w in enumerate(wanted)]
+
+
+_PADDING = 3
+"""Cells between two columns, about."""
 
 
 def _widest(rows: Sequence[tuple[str, ...]], column: int) -> int:
