@@ -149,8 +149,8 @@ def test_placeholders_that_are_missing_are_an_error():
 
 def test_importing_reads_no_prompt():
     code = (
-        "from cogitate.processes import _files; "
-        "print(_files.template.cache_info().currsize, _files.file_digests.cache_info().currsize)"
+        "import cogitate.processes; from cogitate.core import templates; "
+        "print(templates.template.cache_info().currsize, templates.digests.cache_info().currsize)"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

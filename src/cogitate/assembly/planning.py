@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import platform
@@ -10,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +21,7 @@ from cogitate.core.protocols import Strategy
 from cogitate.core.requests import Generate, ScoreSteps
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Message, Task
+from cogitate.core.templates import digests
 from cogitate.core.usage import Budget
 
 from .configuration import Configuration
@@ -286,19 +285,9 @@ def prompt_hashes() -> dict[str, str]:
     """SHA-256 of every prompt file and preset of the package, by its path inside it."""
     from cogitate.processes import prompt_files
 
-    held = prompt_files().items()
-    found = {f"processes/{name}": digest for name, digest in held if name.startswith("presets/")}
-    root = resources.files("cogitate")
-    for room in ("processes", "scorers", "search"):
-        waiting = [(room, root / room)]
-        while waiting:
-            name, place = waiting.pop()
-            for item in place.iterdir():
-                inner = f"{name}/{item.name}"
-                if item.is_dir():
-                    waiting.append((inner, item))
-                elif item.name.endswith(".txt"):
-                    found[inner] = hashlib.sha256(item.read_bytes()).hexdigest()
+    found = {f"processes/{name}": digest for name, digest in prompt_files().items()}
+    for room in ("scorers", "search"):
+        found |= {f"{room}/{name}": digest for name, digest in digests(room).items()}
     return dict(sorted(found.items()))
 
 

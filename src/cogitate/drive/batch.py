@@ -17,7 +17,7 @@ from cogitate.core.requests import Reply
 from cogitate.core.usage import ZERO, Budget, Usage
 
 from .admission import Admitted, Desk
-from .lanes import checked
+from .lanes import checked, crashed
 from .routing import Router
 
 T = TypeVar("T")
@@ -147,10 +147,9 @@ def _answers(engine: Engine, part: list[Admitted]) -> Sequence[Reply[Any] | Fail
     except NeedsLoop:
         raise
     except Failed as failure:
-        reason, kind = failure.reason, failure.kind
+        return [Failed(failure.reason, failure.kind) for _ in part]
     except Exception as error:
-        reason, kind = f"an engine raised {type(error).__name__}: {error}", "crashed"
-    return [Failed(reason, kind) for _ in part]
+        return [crashed(error) for _ in part]
 
 
 def deliver(

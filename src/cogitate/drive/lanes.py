@@ -224,7 +224,7 @@ class Lane:
         except Failed as failure:
             outcomes = [failure] * len(batch)
         except Exception as error:
-            outcomes = [Failed(f"an engine raised {_named(error)}", "crashed")] * len(batch)
+            outcomes = [crashed(error)] * len(batch)
         seconds = self.clock() - start
         for item, outcome in zip(batch, outcomes, strict=True):
             if item.place == "running":  # it may have been abandoned meanwhile
@@ -312,11 +312,11 @@ class Lane:
         return [item for item in found if item.place != "forgotten"]
 
 
-def _named(error: Exception) -> str:
-    """Type and message; of a group its first member, since the group itself says nothing."""
+def crashed(error: Exception) -> Failed:
+    """An engine that raised; of a group its first member is named, since the group itself says nothing."""
     while isinstance(error, ExceptionGroup):
         error = cast("Exception", error.exceptions[0])
-    return f"{type(error).__name__}: {error}"
+    return Failed(f"an engine raised {type(error).__name__}: {error}", "crashed")
 
 
 def checked(outcomes: Sequence[Any], count: int) -> Sequence[Reply[Any] | Failed]:

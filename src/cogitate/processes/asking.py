@@ -9,8 +9,9 @@ from typing import Literal
 
 from cogitate.core.prompt import Prompt
 from cogitate.core.task import Message, Task
+from cogitate.core.templates import digests
 
-from ._files import file_digests, fill
+from ._files import fill
 from .presets import PRESETS, Examples
 
 Style = Literal["answer", "steps"]
@@ -106,4 +107,4 @@ def prompt_files() -> dict[str, str]:
         f"presets/{name}": hashlib.sha256(repr(preset).encode()).hexdigest()
         for name, preset in PRESETS.items()
     }
-    return dict(sorted({**file_digests(), **presets}.items()))
+    return dict(sorted({**digests("processes"), **presets}.items()))

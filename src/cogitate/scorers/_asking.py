@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 from collections.abc import Callable, Hashable, Sequence
@@ -14,6 +13,7 @@ from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import Flow, gather
 from cogitate.core.requests import Completion
 from cogitate.core.task import Task
+from cogitate.core.templates import template
 
 T = TypeVar("T")
 
@@ -68,13 +68,9 @@ def mark_for(*texts: str) -> str:
     return mark
 
 
-@functools.cache
 def prompt_file(name: str) -> Template:
     """A prompt of this room, read when it is first needed."""
-    from importlib.resources import files
-
-    text = files("cogitate.scorers").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8")
-    return Template(text.rstrip("\n"))
+    return template("scorers", name)
 
 
 def whole_lines(reply: Completion) -> list[str]:
