@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cogitate as cg
+from cogitate.drive import FileJournal
 from cogitate.testing import FakeEngine
 
 OPTIONS = {"strategy": "best_of(n=4, scorer=mean_logprob())", "kind": "number", "seed": 3}
@@ -34,6 +35,21 @@ def test_a_failure_beside_an_answer_stands(tmp_path: Path) -> None:
     again = cg.solve("2 + 2?", model=engine, journal=journal, **OPTIONS)
     assert again.ranking == first.ranking
     assert engine.calls.total() == 0
+
+
+def test_looking_back_at_a_killed_run_writes_nothing_twice(tmp_path: Path) -> None:
+    """A journal with a failure, killed right after a reply: its notes are published once."""
+    journal = tmp_path / "run.jsonl"
+    cg.solve("2 + 2?", model=FakeEngine(fail_at=1), journal=journal, **OPTIONS)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    first_reply = next(i for i, line in enumerate(lines) if b'"kind":"reply"' in line)
+    failed = next(i for i, line in enumerate(lines) if b'"kind":"failed"' in line)
+    kept = [line for line in lines[: max(first_reply, failed) + 1] if b'"kind":"note"' not in line]
+    journal.write_bytes(b"".join(kept))
+    cg.solve("2 + 2?", model=FakeEngine(), journal=journal, **OPTIONS)
+    with FileJournal.open(journal, read_only=True) as book:
+        notes = [r["at"] for r in book.lines("") if r["kind"] == "note"]
+    assert len(notes) == len(set(notes))
 
 
 def test_what_was_paid_before_the_outage_is_not_paid_again(tmp_path: Path) -> None:

@@ -77,10 +77,12 @@ def in_vain(book: FileJournal, plan: Plan) -> bool:
 
     A failure in a run that gave an answer, or that was killed, is what the world decided, and stands.
     """
-    if not any(record["kind"] == "failed" for record in book.recorded("")):
+    if not book.holds("", "failed"):
         return False
     try:
-        ranking = replay(plan.flow(), book, budget=plan.budget).value
+        # A reader of its own: what this replay publishes must not be written before the run goes on.
+        with FileJournal.open(book.path, read_only=True) as reader:
+            ranking = replay(plan.flow(), reader, budget=plan.budget).value
     except CogitateError:
         return False
     return not any(c.state.text.strip() for c in ranking.items)

@@ -235,6 +235,13 @@ class FileJournal:
                 )
             yield self._resolve(body)
 
+    def holds(self, stream: str, kind: str) -> bool:
+        """Whether a stream has a recorded line of this kind; asked of the index, nothing is read."""
+        if self._index is None:
+            return False
+        query = "select 1 from lines where stream = ? and kind = ? limit 1"
+        return self._index.execute(query, (stream, kind)).fetchone() is not None
+
     def streams(self) -> list[str]:
         """The names of the recorded streams, in order of appearance."""
         if self._index is None:
