@@ -37,14 +37,14 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
         elif origin is Literal:
             found.append(st.sampled_from(typing.get_args(option)))
         elif origin is tuple:
-            found.append(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=3))
+            found.append(st.lists(items(typing.get_args(option)[0], depth), min_size=1, max_size=3))
         elif option is bool:
             found.append(st.booleans())
         elif option is int:
             found.append(st.integers(2, 9))
         elif option is float:
-            low, high = FLOATS[parameter.name]
-            found.append(st.floats(low, high))
+            low, high = FLOATS.get(parameter.name, (parameter.default, parameter.default))
+            found.append(st.floats(low or 0.0, high or 0.0))
         elif parameter.name in TEXTS:
             found.append(TEXTS[parameter.name])
         else:
@@ -52,6 +52,13 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
     if depth == 0 and any(typing.get_origin(o) is Annotated for o in options or (hint,)):
         return st.just(parameter.default) if not parameter.required else st.just(TABLE["greedy"]())
     return st.one_of(found)
+
+
+def items(hint: Any, depth: int) -> st.SearchStrategy[Any]:
+    if typing.get_origin(hint) is Annotated:
+        family = hint.__metadata__[0]
+        return made(family, depth - 1) if depth else st.just(TABLE["greedy"]())
+    return st.floats(1, 9) if hint is float else st.text(min_size=1, max_size=5)
 
 
 def calls(factory: Factory[...], depth: int) -> st.SearchStrategy[Assembled]:
@@ -65,7 +72,7 @@ def made(family: str, depth: int) -> st.SearchStrategy[Assembled]:
     return st.one_of([calls(f, depth) for f in TABLE.values() if f.family == family])
 
 
-@given(st.sampled_from(["strategy", "scorer", "process"]).flatmap(lambda f: made(f, 2)))
+@given(st.sampled_from(["strategy", "scorer", "process", "schedule"]).flatmap(lambda f: made(f, 2)))
 @settings(max_examples=250, deadline=None)
 def test_every_spec_reads_back_as_itself(chosen: Assembled) -> None:
     again = read(str(chosen), chosen.family)
@@ -120,6 +127,18 @@ def test_what_is_made_is_what_was_asked_for() -> None:
     rule = read('best_of(scorer=step_vote("prm_min_max"))').for_kind("math").scorer
     assert rule == scorers.step_vote("prm_min_max", scorers.ProcessReward())
     assert read("best_of(scorer=judge(samples=3))").for_kind("text").scorer.sampling.temperature > 0
+
+
+def test_a_number_may_be_a_schedule() -> None:
+    beam = read("beam_search(width=linear(4, 1, over=3), branch=table([4, 2]))")
+    assert (
+        str(beam)
+        == "beam_search(width=linear(first=4.0, last=1.0, over=3), branch=table(values=(4.0, 2.0)))"
+    )
+    made = beam.for_kind("math").search
+    assert (made.width, made.branch) == (search.Linear(4, 1, 3), search.Table((4, 2)))
+    with pytest.raises(InvalidInput, match="schedule"):
+        read("beam_search(width=linear(first=-1))")
 
 
 def test_a_scorer_that_reads_logprobs_has_them_asked_for() -> None:

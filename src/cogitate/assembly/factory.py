@@ -16,12 +16,17 @@ from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, Uni
 from cogitate.core.errors import InvalidInput
 
 P = ParamSpec("P")
-Family = Literal["strategy", "scorer", "process", "model"]
+Family = Literal["strategy", "scorer", "process", "schedule", "model"]
 
 A_STRATEGY = Annotated[Any, "strategy"]
 """The annotation of a factory's argument that takes a strategy."""
 A_SCORER = Annotated[Any, "scorer"]
+"""One of whole answers."""
+A_STEP_SCORER = Annotated[Any, "scorer", "steps"]
+"""One that must judge partial answers, where a vote means nothing."""
 A_PROCESS = Annotated[Any, "process"]
+COUNT = int | Annotated[Any, "schedule"]
+"""A number, or a schedule of numbers by depth."""
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -161,8 +166,9 @@ class Assembled:
         """This and everything inside it."""
         yield self
         for _, value in self.arguments:
-            if isinstance(value, Assembled):
-                yield from value.parts()
+            for part in cast(tuple[Any, ...], value) if isinstance(value, tuple) else (value,):
+                if isinstance(part, Assembled):
+                    yield from part.parts()
 
     def with_argument(self, name: str, value: Any) -> Assembled:
         """The same with one argument changed; checked like any other."""
@@ -207,12 +213,25 @@ def process(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
     return Factory("process", make)
 
 
+def schedule(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
+    """A factory of schedules."""
+    return Factory("schedule", make)
+
+
 def model(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
     """A factory of engines."""
     return Factory("model", make)
 
 
+def scores_steps(parameter: Parameter) -> bool:
+    """Whether an argument takes a scorer of partial answers."""
+    hints = [getattr(hint, "__metadata__", ()) for hint in _options(parameter.hint)]
+    return any("steps" in said for said in hints)
+
+
 def _built(value: Any, kind: str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_built(one, kind) for one in cast(tuple[Any, ...], value))
     return value.for_kind(kind) if isinstance(value, Assembled) else value
 
 

@@ -94,6 +94,16 @@ class Separable(Protocol):
     def separable(self) -> bool: ...
 
 
+@runtime_checkable
+class ReadsLogprobs(Protocol):
+    """A scorer that reads the log-probabilities of generated tokens, which the process must ask for."""
+
+    @property
+    def logprobs(self) -> int:
+        """As in `Generate`: -1 none, 0 of the chosen token, k > 0 of the k likeliest too."""
+        ...
+
+
 class Search(Protocol):
     """Finds good states; returns its best so far when the budget binds."""
 

@@ -50,6 +50,11 @@ class SelfCertainty:
                 f"top={self.top} was asked for; a distribution needs at least 2 alternatives"
             )
 
+    @property
+    def logprobs(self) -> int:
+        """It reads the likeliest tokens."""
+        return self.top
+
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
         return [self._one(artifact) for artifact in states]
 
@@ -91,6 +96,11 @@ class MeanLogprob:
     ...     done.value[0].value
     -1.5
     """
+
+    @property
+    def logprobs(self) -> int:
+        """It reads those of the chosen tokens."""
+        return 0
 
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
         return [_mean_logprob(artifact) for artifact in states]

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from cogitate.core.candidates import Artifact, Score, Unscored
 from cogitate.core.errors import Failed, OutOfBudget
-from cogitate.core.protocols import Costly, Scorer
+from cogitate.core.protocols import Costly, ReadsLogprobs, Scorer
 from cogitate.core.requests import Grade
 from cogitate.core.task import Task
 from cogitate.core.usage import Budget
@@ -117,6 +117,11 @@ class Weighted:
     normalise: Normalise | Literal["auto"] = "auto"
     tie: Tie = "canonical"
 
+    @property
+    def logprobs(self) -> int:
+        """What the inner scorer reads."""
+        return logprobs_of(self.scorer)
+
     def reserve(self, states: int) -> Budget | None:
         """What the inner scorer is likely to cost."""
         return reserve_of(self.scorer, states)
@@ -152,6 +157,11 @@ class BestAnswer:
     """
 
     scorer: Scorer[Artifact]
+
+    @property
+    def logprobs(self) -> int:
+        """What the inner scorer reads."""
+        return logprobs_of(self.scorer)
 
     def reserve(self, states: int) -> Budget | None:
         """What the inner scorer is likely to cost."""
@@ -211,3 +221,8 @@ def with_own(
 def reserve_of(scorer: Scorer[Artifact], states: int) -> Budget | None:
     """What a scorer says that scoring so many is likely to cost; `None` where it says nothing."""
     return scorer.reserve(states) if isinstance(scorer, Costly) else None
+
+
+def logprobs_of(scorer: Scorer[Artifact]) -> int:
+    """How many of the likeliest tokens a scorer reads; -1 where it reads no log-probabilities."""
+    return scorer.logprobs if isinstance(scorer, ReadsLogprobs) else -1
