@@ -147,7 +147,7 @@ def test_your_own_model_answers() -> None:
 
 def test_two_functions_of_one_name_are_refused() -> None:
     first, second = cg.scorer(lambda q, a: 1.0), cg.scorer(lambda q, a: 2.0)
-    from cogitate.assembly.names import weighted
+    from cogitate.assembly.names.scorers import weighted
     from cogitate.assembly.own import functions_of
 
     with pytest.raises(InvalidInput, match="name="):
