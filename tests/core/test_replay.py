@@ -26,7 +26,7 @@ class Books:
 
     def opened(self, account: str, parent: str, grant: Budget, reserved: bool) -> None: ...
     def closed(self, account: str) -> None: ...
-    def charged(self, account: str, role: str, usage: Usage) -> None:
+    def charged(self, account: str, role: str, usage: Usage, *, cached: bool = False) -> None:
         self.usage = self.usage + usage
 
 

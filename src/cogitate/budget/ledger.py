@@ -101,6 +101,8 @@ class Ledger:
         self.root = Account("", None, _limits(grant))
         self.accounts: dict[str, Account] = {"": self.root}
         self.roles: dict[str, Usage] = {}
+        self.spent: Usage = ZERO
+        """The part of the total that was really paid for; the rest came from a cache."""
         self.overdrawn = False
         """Whether a server has used more than its ceiling allowed."""
 
@@ -134,9 +136,9 @@ class Ledger:
             busy = made.held[unit] + made.aside[unit]
             self._return(made, unit, max(0.0, left - busy))
 
-    def charged(self, account: str, role: str, usage: Usage) -> None:
+    def charged(self, account: str, role: str, usage: Usage, *, cached: bool = False) -> None:
         """Something that an earlier run paid; on the whole grant where its account is closed by now."""
-        self._spend(self.accounts.get(account, self.root), role, usage)
+        self._spend(self.accounts.get(account, self.root), role, usage, cached)
 
     # ---------------------------------------------------------------------- reservation
 
@@ -187,14 +189,17 @@ class Ledger:
             node.held[unit] = _rounded(node.held[unit] + now - old, node.slack[unit])
         return Hold(hold.account, amounts)
 
-    def settle(self, hold: Hold, role: str, actual: Usage) -> None:
-        """Give a hold back and charge what was really used; charges survive failed parsing."""
+    def settle(self, hold: Hold, role: str, actual: Usage, *, cached: bool = False) -> None:
+        """Give a hold back and charge what was really used; charges survive failed parsing.
+
+        What is `cached` counts against the grant, and nobody pays for it.
+        """
         for (node, unit), amount in zip(hold.account.plan, hold.amounts, strict=True):
             node.held[unit] = _rounded(node.held[unit] - amount, node.slack[unit])
             if node.closed and node.reserve:
                 spent = getattr(actual, unit) or 0.0
                 self._return(node, unit, max(0.0, min(amount, node.reserve[unit]) - spent))
-        self._spend(hold.account, role, actual)
+        self._spend(hold.account, role, actual, cached)
 
     def left(self, account: str) -> Budget:
         """What is left of every bounded unit, seconds excepted: the tightest of the accounts above."""
@@ -217,8 +222,10 @@ class Ledger:
             for u in a.limits
         )
 
-    def _spend(self, account: Account, role: str, usage: Usage) -> None:
+    def _spend(self, account: Account, role: str, usage: Usage, cached: bool) -> None:
         self.roles[role] = self.roles.get(role, ZERO) + usage
+        if not cached:
+            self.spent = self.spent + usage
         for node, unit in account.plan:
             node.spent[unit] += getattr(usage, unit) or 0.0
             if node.spent[unit] > node.limits[unit] + node.slack[unit]:

@@ -13,6 +13,7 @@ A record is a JSON object:
 | `usage` | what it cost; absent where it cost nothing |
 | `role` | whose account paid |
 | `engine`, `seed`, `index`, `trimmed` | how it was served, where that differs from what was asked |
+| `cached` | true where the reply came from a cache: its usage is charged, and was paid for before |
 
 The order of a stream's records is the order of arrival: a machine that is told the same things in
 the same order does the same things, so arrival order needs no records of its own. `late` records
@@ -113,24 +114,42 @@ def usage_by_role(records: Iterable[Record]) -> dict[str, Usage]:
     return roles
 
 
+def spent_of(records: Iterable[Record]) -> Usage:
+    """The usage that was really paid for: without what came from a cache."""
+    return sum(usage_by_role(r for r in records if not r.get("cached")).values(), ZERO)
+
+
 def seal_record(value: Any, records: Iterable[Record]) -> Record:
-    """The seal of a finished stream: its encoded result, and what its standing records cost."""
-    roles = {role: usage_body(usage) for role, usage in usage_by_role(records).items()}
-    return {"kind": "sealed", "value": value, "roles": roles}
+    """The seal of a finished stream: its encoded result, and what its standing records cost.
+
+    `spent` is there where some of that came from a cache.
+    """
+    held = list(records)
+    roles = {role: usage_body(usage) for role, usage in usage_by_role(held).items()}
+    seal: Record = {"kind": "sealed", "value": value, "roles": roles}
+    if any(record.get("cached") for record in held):
+        seal["spent"] = usage_body(spent_of(held))
+    return seal
 
 
 def sealed_in(records: Iterable[Record]) -> Record | None:
     """The seal among a stream's records, with the cost of what came late after it."""
     seal: Record | None = None
     roles: dict[str, Usage] = {}
+    spent: Usage | None = None
     for record in records:
         if record["kind"] == "sealed":
             seal = record
             roles = {role: usage_of({"usage": usage}) for role, usage in seal["roles"].items()}
+            spent = usage_of({"usage": seal["spent"]}) if "spent" in seal else None
         elif seal is not None:
             for role, usage in usage_by_role([record]).items():
                 roles[role] = roles.get(role, ZERO) + usage
-    return seal and {**seal, "roles": {role: usage_body(usage) for role, usage in roles.items()}}
+                spent = None if spent is None else spent + usage
+    if seal is None:
+        return None
+    found = {**seal, "roles": {role: usage_body(usage) for role, usage in roles.items()}}
+    return found if spent is None else {**found, "spent": usage_body(spent)}
 
 
 def is_bound(record: Record) -> bool:
@@ -187,6 +206,8 @@ def tell_record(
         for name in ("engine", "seed", "index", "trimmed"):
             if (held := getattr(outcome, name)) not in (None, ""):
                 record[name] = held
+        if outcome.cached:
+            record["cached"] = True
     elif isinstance(outcome, OutOfBudget):
         record["kind"] = "denied"
         # JSON has no NaN: an amount that nobody knows is null.
@@ -216,6 +237,7 @@ def outcome_of(record: Record, request: Request[Any]) -> Reply[Any] | OutOfBudge
         seed=record.get("seed"),
         index=record.get("index"),
         trimmed=record.get("trimmed"),
+        cached=bool(record.get("cached")),
     )
 
 

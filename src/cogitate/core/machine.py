@@ -485,4 +485,5 @@ class Machine(Generic[T]):
 
     def _charge(self, account: str, record: Record) -> None:
         if "usage" in record:
-            self._books.charged(account, record.get("role", ""), usage_of(record))
+            cached = bool(record.get("cached"))
+            self._books.charged(account, record.get("role", ""), usage_of(record), cached=cached)

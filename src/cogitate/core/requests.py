@@ -37,6 +37,8 @@ class Reply(Generic[R]):
     """The place among coalesced siblings."""
     trimmed: int | None = None
     """The smaller `max_tokens` under which it was served, where the grant was nearly spent."""
+    cached: bool = False
+    """Whether it was read from a cache: charged against the grant, and paid for before."""
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,13 @@ class Completion:
     """What was generated.
 
     `finish` is `eos` when the model ended, `stop` at a stop string (kept in `text`), `limit` when
-    the cap cut it, `until` when a predicate of the request fired.
+    the cap cut it or a predicate on its tokens gave it up, `until` when a predicate on its text fired.
     """
 
     text: str
     finish: Finish = "eos"
     stopped_by: str = ""
-    """The stop string that fired, for `stop`."""
+    """The stop string that fired, for `stop`; `until.GIVEN_UP` for what was given up."""
     tokens: int = 0
     """Generated tokens."""
     ids: tuple[int, ...] = ()
@@ -214,7 +216,7 @@ class Generate(Request[Completion]):
     constraint: Constraint | None = None
     """Need: an engine that cannot enforce it refuses."""
     until: tuple[Until, ...] = ()
-    """Predicates on the text so far; generation ends once one holds."""
+    """Predicates on the output so far; generation ends once one holds. Need: those on tokens."""
     final: bool = False
     """Its chunks are part of the answer and may be streamed to a user."""
     role: str = "policy"

@@ -369,7 +369,8 @@ class FileJournal:
 
 def _cost(record: Record) -> Record:
     """What a seal needs of a record; its value may be large."""
-    return {"kind": record["kind"], "usage": record["usage"], "role": record.get("role", "")}
+    cost = {"kind": record["kind"], "usage": record["usage"], "role": record.get("role", "")}
+    return cost | ({"cached": True} if record.get("cached") else {})
 
 
 def _whole(line: bytes) -> bool:
