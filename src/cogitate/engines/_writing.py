@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from cogitate.core.errors import Failed
 from cogitate.core.prompt import Continuation, Prompt, Text, Tokens
 from cogitate.core.requests import Completion, Finish, Generate, Request, TokenInfo
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Message
+from cogitate.core.until import GIVEN_UP, Watching, unwatched
 
 _PIECES = re.compile(r"\n+|[^\S\n]*[^\s]{1,8}|[^\S\n]+")
 _SIZES_KEPT = 65_536
+
+Doubt = tuple[int, float]
+"""From which character on, and which share of a sure model's certainty is gone from there, 0 to 1."""
+CERTAIN: Doubt = (0, 0.0)
 
 
 def pieces(text: str) -> list[str]:
@@ -83,11 +89,23 @@ def wait_s(latency_s: float, request: Request[Any], seed: int = 0) -> float:
     return latency_s * math.exp(min(3.0, Seed(seed, ("wait", request.key())).rng().gauss(0, 1)))
 
 
-def cut(request: Generate, text: str, finish: Finish = "eos") -> Completion:
+def cut(request: Generate, text: str, finish: Finish = "eos", doubt: Doubt = CERTAIN) -> Completion:
     """The text as this request allows it: ended at a stop string, a predicate or the cap.
 
     The stop string that ends first wins and is kept. What is returned is always a prefix of `text`.
+
+    Args:
+        request: what was asked.
+        text: what would be said without any limit.
+        finish: how that would end.
+        doubt: where the pretended model begins to doubt its words, and how much.
+
+    Raises:
+        Failed: where a predicate reads more likely tokens than the request asks for.
     """
+    if refusal := unwatched(request.until, request.logprobs):
+        raise Failed(refusal, "unsupported")
+    watching, chances = Watching(request.until), _Chances(request, doubt)
     written: list[str] = []
     so_far, stopped = "", ""
     for piece in pieces(text):
@@ -102,10 +120,10 @@ def cut(request: Generate, text: str, finish: Finish = "eos") -> Completion:
             so_far, finish = so_far[:end], "stop"
             written[-1] = so_far[before:]
             break
-        if any(predicate(so_far) for predicate in request.until):
-            finish = "until"
+        if watching and (ended := watching(so_far, chances.at(written))):
+            finish, stopped = ended, GIVEN_UP if ended == "limit" else ""
             break
-    return _completion(request, written, so_far, finish, stopped)
+    return _completion(request, written, so_far, finish, stopped, doubt)
 
 
 def _first_stop(text: str, before: int, stops: Sequence[str]) -> tuple[int, str]:
@@ -118,15 +136,38 @@ def _first_stop(text: str, before: int, stops: Sequence[str]) -> tuple[int, str]
     return min(found, default=(0, ""))
 
 
+class _Chances:
+    """The pretended probabilities of the pieces of one text, made in order."""
+
+    # Mutable on purpose: it draws. From prompt and seed alone, so that a cut text has a prefix of
+    # the full one's.
+
+    def __init__(self, request: Generate, doubt: Doubt) -> None:
+        self._rng = Seed(request.seed, ("logprobs", request.prompt.digest)).rng()
+        self._count, self._doubt, self._size, self._made = request.logprobs, doubt, 0, 0
+
+    def next(self, piece: str) -> tuple[float, tuple[TokenInfo, ...]]:
+        """The log-probability of the next piece, and its likeliest rivals with it."""
+        start, loss = self._doubt
+        draw = self._rng.random() * (1.0 - loss if self._size >= start else 1.0)
+        self._size += len(piece)
+        self._made += 1
+        return _alternatives(piece, draw, self._count)
+
+    def at(self, written: Sequence[str]) -> Iterator[tuple[float, ...]]:
+        """The log-probabilities of the likeliest tokens for each piece that is new."""
+        while self._made < len(written):
+            yield tuple(info.logprob for info in self.next(written[self._made])[1])
+
+
 def _completion(
-    request: Generate, written: list[str], text: str, finish: Finish, stopped: str
+    request: Generate, written: list[str], text: str, finish: Finish, stopped: str, doubt: Doubt
 ) -> Completion:
     logprobs: tuple[float, ...] = ()
     top: tuple[tuple[TokenInfo, ...], ...] = ()
     if request.logprobs >= 0:
-        # From prompt and seed alone, so that a cut text has a prefix of the full one's.
-        rng = Seed(request.seed, ("logprobs", request.prompt.digest)).rng()
-        alternatives = [_alternatives(piece, rng.random(), request.logprobs) for piece in written]
+        chances = _Chances(request, doubt)
+        alternatives = [chances.next(piece) for piece in written]
         logprobs = tuple(chosen for chosen, _ in alternatives)
         top = tuple(likely for _, likely in alternatives) if request.logprobs else ()
     return Completion(

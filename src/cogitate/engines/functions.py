@@ -13,6 +13,7 @@ from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import Call, Generate, Json, Reply, Request
+from cogitate.core.until import tokens_read
 from cogitate.core.usage import Usage
 
 from ._threads import Threads
@@ -362,6 +363,8 @@ def _lacking(request: Generate) -> str:
         return f"output under a {type(request.constraint).__name__}; use an engine that enforces it"
     if request.logprobs >= 0:
         return "log-probabilities; use an engine that does, or a scorer that needs none"
+    if tokens_read(request.until):
+        return "what it thinks of its tokens; use an engine that does, or predicates on the text"
     if request.prompt.ids:
         return "an answer to token ids; use a prompt of text"
     return ""

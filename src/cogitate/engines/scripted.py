@@ -109,7 +109,10 @@ class Scripted:
         if isinstance(line, BaseException):
             raise line
         if isinstance(request, Generate) and isinstance(line, str):
-            line = cut(request, line)
+            try:
+                line = cut(request, line)
+            except Failed as refusal:
+                return refusal
         tokens_out = line.tokens if isinstance(line, Completion) else 0
         most = self._otherwise.ceiling(request)
         usage = Usage(tokens_in=most.tokens_in, tokens_out=tokens_out, calls=most.calls)

@@ -15,7 +15,7 @@ from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 from cogitate.core.usage import Usage
 
-from ._writing import PromptSizes, cut, estimated_tokens, wait_s
+from ._writing import CERTAIN, PromptSizes, cut, estimated_tokens, wait_s
 
 _STEPS_OF_SKILL = 3
 _NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva")
@@ -113,6 +113,7 @@ class Simulated:
         skill: float = 0.6,
         attractor: float = 0.4,
         auc: float = 0.85,
+        doubt: float = 0.0,
         latency_s: float = 0.0,
         limits: Limits | None = None,
     ) -> None:
@@ -122,15 +123,20 @@ class Simulated:
             skill: probability that a whole solution of three steps is right; k steps: `skill ** (k / 3)`.
             attractor: share of mistakes that fall on the same wrong value.
             auc: probability that a right step scores above a wrong one, 0.5 to 1.
+            doubt: share of its certainty that the policy loses from its first mistake on, 0 to 1; it
+                shows in the log-probabilities of its tokens.
             latency_s: median of heavy-tailed waits; at 0 `serve` needs no event loop.
             limits: concurrency and batches; by default generous and mixed.
         """
-        if not (0 < skill <= 1 and 0 <= attractor <= 1 and 0.5 <= auc <= 1 and latency_s >= 0):
+        shares = 0 < skill <= 1 and 0 <= attractor <= 1 and 0 <= doubt <= 1
+        if not (shares and 0.5 <= auc <= 1 and latency_s >= 0):
             raise InvalidInput(
-                f"skill={skill}, attractor={attractor}, auc={auc}, latency_s={latency_s} were asked for; "
-                "skill lies above 0 and up to 1, attractor from 0 to 1, auc from 0.5 to 1, latency_s from 0"
+                f"skill={skill}, attractor={attractor}, auc={auc}, doubt={doubt}, latency_s={latency_s} were "
+                "asked for; skill lies above 0 and up to 1, attractor and doubt from 0 to 1, auc from 0.5 to "
+                "1, latency_s from 0"
             )
         self._skill, self._attractor, self._auc, self._latency_s = skill, attractor, auc, latency_s
+        self._doubt = doubt
         self._limits = limits or Limits(concurrency=256, max_batch=256, mixed=True)
         self._sizes = PromptSizes()
 
@@ -147,7 +153,8 @@ class Simulated:
     @property
     def fingerprint(self) -> str:
         """The parameters that change its answers."""
-        return f"sim:arithmetic(skill={self._skill}, attractor={self._attractor}, auc={self._auc})"
+        doubt = f", doubt={self._doubt}" if self._doubt else ""
+        return f"sim:arithmetic(skill={self._skill}, attractor={self._attractor}, auc={self._auc}{doubt})"
 
     def ceiling(self, request: Request[Any]) -> Usage:
         """The most that serving this can cost."""
@@ -178,13 +185,17 @@ class Simulated:
         drawn = request.seed if request.sampling.temperature > 0 else 0
         seed = Seed(drawn, ("simulated", request.prompt.digest, repr(request.sampling)))
         lines: list[str] = []
+        mistakes = [0] if value != problem.values[min(len(claims), len(problem.deeds))] else []
         for number, (deed, by) in list(enumerate(problem.deeds))[len(claims) :]:
             said = self._claim(
                 _after(value, deed, by), seed.at(number), request.prompt.base.digest, number
             )
+            if said != problem.values[number + 1]:
+                mistakes.append(sum(map(len, lines)))
             lines.append(f"Step {number + 1}: {value} {deed} {by} = {said}.\n\n")
             value = said
-        return cut(request, "".join([*lines, f"#### {value}"]))
+        text = "".join([*lines, f"#### {value}"])
+        return cut(request, text, doubt=(mistakes[0], self._doubt) if mistakes else CERTAIN)
 
     def scores(self, request: ScoreSteps) -> tuple[float, ...]:
         """Logistic scores of each step, right and wrong ones apart by as much as the AUC says."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cogitate.core.requests import Finish, Generate, TokenInfo
+from cogitate.core.until import GIVEN_UP, Watching
 
 Ids = tuple[int, ...]
 
@@ -32,6 +33,10 @@ class Draft:
     finish: Finish | None = None
     stopped_by: str = ""
     swallowed: int = 0
+    watching: Watching = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watching = Watching(self.request.until)
 
     def add(self, chunk: dict[str, Any]) -> str:
         """Take one chunk and return the new text."""
@@ -40,15 +45,17 @@ class Draft:
         self.cached = int(chunk.get("timings", {}).get("cache_n", self.cached))
         if self.finish is not None:
             return ""
-        piece = str(chunk["content"])
+        piece, known = str(chunk["content"]), len(self.top)
         self._take_ids(chunk, piece)
         self._take_logprobs(chunk)
         self.counted = self.predicted
         if chunk["stop"]:
             piece += self._end(chunk)
         self.text += piece
-        if self.finish is None and any(holds(self.text) for holds in self.request.until):
-            self.finish = "until"
+        if self.finish is None:
+            fresh = [[info.logprob for info in place] for place in self.top[known:]]
+            self.finish = self.watching(self.text, fresh)
+            self.stopped_by = GIVEN_UP if self.finish == "limit" else ""
         return piece
 
     def _take_ids(self, chunk: dict[str, Any], piece: str) -> None:

@@ -21,6 +21,7 @@ from cogitate.core.requests import (
     Reply,
     Request,
 )
+from cogitate.core.until import unwatched
 from cogitate.core.usage import Usage
 from cogitate.engines.checksums import sha256_of, verify
 
@@ -228,6 +229,8 @@ class LlamaCpp:
         first = siblings[0]
         if first.max_tokens < 1:
             raise Failed(f"max_tokens is {first.max_tokens}; ask for at least one token", "refused")
+        if refusal := unwatched(first.until, first.logprobs):
+            raise Failed(refusal, "unsupported")
         ids = await self._prompts.ids(post, first.prompt)
         body = asked(first, ids, len(siblings))
         if first.constraint is not None:
@@ -262,7 +265,7 @@ class LlamaCpp:
                 )
             seen = await forced_tokens(post, prompt, ids, draft.request.logprobs)
             logprobs, top = seen.logprobs, seen.top
-        if ids and draft.finish in ("stop", "until"):
+        if ids and (draft.finish in ("stop", "until") or draft.stopped_by):
             ids = await self._prompts.spelt(post, draft.text, ids)
         value = Completion(
             text=draft.text,

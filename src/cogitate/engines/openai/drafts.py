@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cogitate.core.requests import Completion, Finish, Generate, TokenInfo
+from cogitate.core.until import GIVEN_UP, Watching
 
 from .pieces import End, Piece
 
@@ -35,6 +36,10 @@ class Draft:
     cut: bool = False
     """Whether it was ended here rather than by the server."""
     seen: bool = False
+    watching: Watching = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watching = Watching(self.request.until)
 
     def feed(self, piece: Piece) -> str:
         """Take one piece; returns the text to publish."""
@@ -47,7 +52,7 @@ class Draft:
         self.text += text
         if piece.end == "stop" and piece.trimmed_stop:
             self.text += piece.stopped_by
-        self._cut(before)
+        self._cut(before, [[info.logprob for info in place] for place in piece.top])
         if not self.end and piece.end:
             self.end, self.stopped_by = piece.end, piece.stopped_by
         return self.text[before:]
@@ -75,7 +80,7 @@ class Draft:
             return ""
         return piece.text
 
-    def _cut(self, before: int) -> None:
+    def _cut(self, before: int, likeliest: list[list[float]]) -> None:
         longest = max(map(len, self.cuts), default=1)
         start = max(0, before - longest + 1)
         hits = [(at, stop) for stop in self.cuts if (at := self.text.find(stop, start)) >= 0]
@@ -84,8 +89,9 @@ class Draft:
             self.text = self.text[: at + len(stop)]
             self.end, self.stopped_by, self.cut = "stop", stop, True
             self._trim()
-        elif self.text[before:] and any(held(self.text) for held in self.request.until):
-            self.end, self.cut = "until", True
+        elif (self.text[before:] or likeliest) and (ended := self.watching(self.text, likeliest)):
+            self.end, self.stopped_by = ended, GIVEN_UP if ended == "limit" else ""
+            self.cut = True
 
     def _trim(self) -> None:
         """Forget tokens past the cut; ids go where the cut falls inside a token or cannot be placed."""

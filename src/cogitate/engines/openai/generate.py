@@ -10,6 +10,7 @@ from typing import Any
 from cogitate.core.errors import Failed
 from cogitate.core.protocols import Emit
 from cogitate.core.requests import Completion, Generate, Reply
+from cogitate.core.until import tokens_read
 
 from . import pieces, tally, wire
 from .capabilities import Capabilities
@@ -122,7 +123,8 @@ class Generator:
                 f"{path} ended its stream in the middle of the answer", "cut", transient=True
             )
         request = draft.request
-        if request.logprobs >= 0 and draft.text and not draft.logprobs:
+        unseen = tokens_read(request.until) > 0 and not draft.top
+        if request.logprobs >= 0 and draft.text and (unseen or not draft.logprobs):
             return Failed(
                 f"{path} left out the log-probabilities that were asked for, without a word; probe it, or "
                 "use another engine for this role",
@@ -135,7 +137,7 @@ class Generator:
     async def _ids(self, draft: Draft) -> tuple[int, ...]:
         """The ids where they say exactly the text, so that they may be continued in its place."""
         ids = tuple(draft.ids)
-        if not ids or (draft.end == "limit" and not draft.request.stop):
+        if not ids or (draft.end == "limit" and not draft.cut and not draft.request.stop):
             return ids
         if draft.end in ("eos", ""):
             return await self.prompts.without_end(ids, draft.text)

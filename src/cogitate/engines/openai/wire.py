@@ -7,6 +7,7 @@ from typing import Any
 
 from cogitate.core.errors import Failed
 from cogitate.core.requests import Choice, Constraint, Generate, Grammar, JsonSchema, Regex
+from cogitate.core.until import unwatched
 
 from .capabilities import Capabilities, ConstraintKind
 from .prompts import Route, Sent, unsupported
@@ -28,6 +29,8 @@ def refuse_needs(request: Generate, caps: Capabilities) -> Failed | None:
             caps,
             f"it reports at most {caps.top_logprobs}; ask for no more",
         )
+    if refusal := unwatched(request.until, request.logprobs):
+        return Failed(refusal, "unsupported")
     kind = None if request.constraint is None else kind_of(request.constraint)
     if kind is not None and kind not in caps.constraints:
         can = ", ".join(caps.constraints) or "none"
