@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cogitate.claims import papers_markdown
 from cogitate.core.errors import InvalidInput
-from cogitate.recipes import Card, axis, card, cards, papers_markdown, query, taxonomy
+from cogitate.recipes import Card, axis, card, cards, query, taxonomy
 from cogitate.recipes.cards import _card
 
 ROOT = Path(__file__).parents[2]
@@ -21,8 +22,7 @@ def test_every_paper_has_a_complete_card() -> None:
         assert paper.title
         assert re.fullmatch(r"[a-z0-9-]+", paper.slug)
         assert re.fullmatch(r"[a-z][a-z0-9_]*|", paper.recipe)
-        assert paper.status == "planned"
-        assert paper.claims > 0
+        assert paper.items > 0
         assert paper.rooms
     for field in ("slug", "arxiv", "title"):
         assert len({getattr(c, field) for c in cards()}) == 38
@@ -40,7 +40,7 @@ def test_every_paper_but_the_law_is_tagged_where() -> None:
 
 def test_json_form_has_the_public_keys() -> None:
     row = card("12").as_json()
-    assert list(row) == ["id", "slug", "title", "arxiv", "recipe", "tags", "claims", "status"]
+    assert list(row) == ["id", "slug", "title", "arxiv", "recipe", "tags"]
     assert json.loads(json.dumps(row)) == row
     assert row["tags"]["allocation"] == ["per_difficulty"]
 
@@ -93,20 +93,18 @@ def test_a_query_agrees_with_brute_force_on_every_path() -> None:
             assert [c.id for c in query(**{name: path})] == slow
 
 
-def test_a_card_with_a_bad_tag_or_status_is_refused() -> None:
+def test_a_card_with_a_bad_tag_is_refused() -> None:
     good = {f.name: getattr(card("01"), f.name) for f in dataclasses.fields(Card)}
     with pytest.raises(InvalidInput, match="did you mean 'inference/search/beam'"):
         Card(**good | {"tags": {"how": ("inference/search/beem",)}})
     with pytest.raises(InvalidInput, match="no full path"):
         Card(**good | {"tags": {"how": ("beam",)}})  # cards are written in full
-    with pytest.raises(InvalidInput, match="status 'done'"):
-        Card(**good | {"status": "done"})
     with pytest.raises(InvalidInput, match="axis 'hwo' was asked for; did you mean 'how'"):
         Card(**good | {"tags": {"hwo": ("tuning",)}})
 
 
 def test_a_card_survives_the_data_file() -> None:
-    raw = {"id": "01", "slug": "x", "title": "T", "arxiv": "2401.00001", "recipe": "", "claims": 1}
+    raw = {"id": "01", "slug": "x", "title": "T", "arxiv": "2401.00001", "recipe": "", "items": 1}
     made = _card(raw | {"rooms": ["budget"], "tags": {"what": ["parallel"]}})
     assert made.tags == {"what": ("parallel",)}
     assert made.year == 2024
@@ -126,7 +124,7 @@ def test_bibtex_holds_the_facts_and_balances() -> None:
 def test_the_page_is_current() -> None:
     page = (ROOT / "docs" / "papers.md").read_text("utf-8")
     assert page == papers_markdown(), (
-        'out of date; run: python -c "from cogitate.recipes import papers_markdown as page;'
+        'out of date; run: python -c "from cogitate.claims import papers_markdown as page;'
         " print(page(), end='')\" > docs/papers.md"
     )
 

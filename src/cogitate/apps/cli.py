@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "viewing",
     "exporting",
     "listing",
+    "reproducing",
     "doctoring",
 )
 """The modules of `apps.commands`; each adds its subcommand with `register`."""

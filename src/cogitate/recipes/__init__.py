@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from .cards import STATUSES, Card, card, cards, papers_markdown, query
+from .cards import Card, card, cards, query
+from .methods import Method, method, methods, methods_tagged
 from .taxonomy import Axis, axis, covers, taxonomy, tree_markdown
 
 __all__ = [
-    "STATUSES",
     "Axis",
     "Card",
+    "Method",
     "axis",
     "card",
     "cards",
     "covers",
-    "papers_markdown",
+    "method",
+    "methods",
+    "methods_tagged",
     "query",
     "taxonomy",
     "tree_markdown",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .aggregate import AGGREGATES, WITHOUT_STEPS, Aggregate, Normalise, aggregate, normalised
 from .canonical import canonical, classes, matches, undecided
 from .extraction import extract
+from .scaling import scaling_slope, share_within
 from .selection import order, sample_k, softmax, top_k, top_k_spread
 from .statistics import (
     Interval,
@@ -69,6 +70,8 @@ __all__ = [
     "posterior_lead",
     "quantile",
     "sample_k",
+    "scaling_slope",
+    "share_within",
     "softmax",
     "standing_values",
     "top_k",

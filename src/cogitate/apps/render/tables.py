@@ -182,8 +182,8 @@ def candidate_table(
     )
 
 
-def paper_table(papers: Sequence[Card], *, wide: bool = False) -> Grid:
-    """The papers, one a row; with `wide` (120 columns and more) their titles too."""
+def paper_table(papers: Sequence[tuple[Card, str]], *, wide: bool = False) -> Grid:
+    """The papers with their status, one a row; with `wide` (120 columns and more) their titles too."""
 
     def last(paths: Sequence[str]) -> str:
         return ", ".join(p.rsplit("/", 1)[-1].replace("_", " ") for p in paths)
@@ -203,9 +203,9 @@ def paper_table(papers: Sequence[Card], *, wide: bool = False) -> Grid:
                 ]
             ),
             last(c.tags.get("where", ())),
-            c.status,
+            status,
         )
-        for c in papers
+        for c, status in papers
     )
     head = ("", "paper", *(("recipe",) if wide else ()), "what", "how", "where", "status")
     return Grid(
