@@ -493,8 +493,11 @@ async def _native(request):
                 "tokens_predicted": count,
                 "tokens_evaluated": len(prompt),
             }
+            if seen := rows[i].get("completion_probabilities"):
+                event["completion_probabilities"] = [seen[count - 1]]
             await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
         last = rows[i] | {"content": "", "tokens": []}
+        last.pop("completion_probabilities", None)
         await response.write(b"data: " + json.dumps(last).encode() + b"\n\n")
     return response
 
