@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from .aggregate import AGGREGATES, WITHOUT_STEPS, Aggregate, Normalise, aggregate, normalised
+from .bandits import (
+    Belief,
+    BetaBelief,
+    Moments,
+    NormalBelief,
+    Span,
+    puct,
+    thompson,
+    ucb1,
+    uct,
+    widened,
+    wider_or_deeper,
+)
 from .canonical import canonical, classes, matches, undecided
 from .extraction import extract
 from .scaling import scaling_slope, share_within
@@ -40,11 +53,16 @@ __all__ = [
     "AGGREGATES",
     "WITHOUT_STEPS",
     "Aggregate",
+    "Belief",
+    "BetaBelief",
     "ClassVotes",
     "Expected",
     "Interval",
     "McNemar",
+    "Moments",
+    "NormalBelief",
     "Normalise",
+    "Span",
     "Tally",
     "Tie",
     "aggregate",
@@ -68,15 +86,21 @@ __all__ = [
     "paired_bootstrap",
     "pass_at_k",
     "posterior_lead",
+    "puct",
     "quantile",
     "sample_k",
     "scaling_slope",
     "share_within",
     "softmax",
     "standing_values",
+    "thompson",
     "top_k",
     "top_k_spread",
+    "ucb1",
+    "uct",
     "undecided",
     "weighted",
+    "widened",
+    "wider_or_deeper",
     "wilson",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ._tree_policy import PUCT, UCT, TreePolicy, Widening
+from .adaptive_branching import AdaptiveBranching
 from .beam import BeamSearch
 from .best_of import BestOf
 from .compose import Solve, Vote
+from .mcts import MonteCarloTreeSearch
 from .reserves import OnAccount, Planned, counts_votes, verifier_grant
 from .rollout import Lost, Rollout, judged, rollout
 from .schedules import Constant, Linear, Schedule, Table, at
@@ -12,11 +15,15 @@ from .select import SampleK, Selection, TopK, TopKSpread
 from .self_consistency import SelfConsistency
 
 __all__ = [
+    "PUCT",
+    "UCT",
+    "AdaptiveBranching",
     "BeamSearch",
     "BestOf",
     "Constant",
     "Linear",
     "Lost",
+    "MonteCarloTreeSearch",
     "OnAccount",
     "Planned",
     "Rollout",
@@ -28,7 +35,9 @@ __all__ = [
     "Table",
     "TopK",
     "TopKSpread",
+    "TreePolicy",
     "Vote",
+    "Widening",
     "at",
     "counts_votes",
     "judged",
