@@ -35,7 +35,6 @@ _LATER: Final[Mapping[str, str]] = MappingProxyType(
         "hf": "transformers models come later; give a GGUF file as gguf:PATH, or a server as openai:BASE_URL#MODEL",
         "lab": "the trained laboratory models come later; use a simulated world such as sim:arithmetic(skill=0.6)",
         "function": "it was a function of the caller's; from Python, pass model=cogitate.model(function) again",
-        "pool": "pools as models come later; `cogitate demo` shows the bundled pool",
     }
 )
 
@@ -195,6 +194,8 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
         return await _server(_endpoint(rest, configuration), configuration)
     if colon and scheme == "gguf":
         return await _local(rest)
+    if colon and scheme == "pool":
+        return _recorded(rest)
     if colon and scheme == "sim":
         return read(rest, "model", WORLDS).for_kind("text")
     if target.partition("(")[0].strip() == "fake":
@@ -248,6 +249,14 @@ async def _local(reference: str) -> Engine:
     except Failed as failure:
         raise InvalidInput(failure.reason) from failure
     return LlamaCpp(path)
+
+
+def _recorded(name: str) -> Engine:
+    from cogitate.lab import RecordedModel, open_pool
+
+    if not name:
+        raise InvalidInput("pool: names no recording; write pool:NAME or pool:PATH")
+    return RecordedModel(open_pool(name))
 
 
 def _endpoint(text: str, configuration: Configuration) -> Endpoint:

@@ -14,6 +14,7 @@ from .pools import (
     with_questions,
     write_pool,
 )
+from .recorded import RecordedModel, pool_tasks
 from .tasks import WordProblem, word_problem, word_problems
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Line",
     "Pool",
     "Question",
+    "RecordedModel",
     "Sample",
     "WordProblem",
     "accuracy_curve",
@@ -33,6 +35,7 @@ __all__ = [
     "graded",
     "open_pool",
     "packaged_pools",
+    "pool_tasks",
     "with_questions",
     "word_problem",
     "word_problems",

@@ -45,6 +45,8 @@ class Sample:
     """That of the least likely generated token."""
     prompt_tokens: int = 0
     seed: int = 0
+    logprobs: tuple[float, ...] = ()
+    """That of each generated token, where the recording holds them."""
 
     @property
     def complete(self) -> bool:
@@ -152,7 +154,10 @@ def _rows(pool: Pool) -> Iterator[dict[str, Any]]:
     for question in pool.questions:
         yield {"id": question.id, "question": question.text, "gold": question.gold}
         for sample in question.samples:
-            yield {"id": question.id} | {f.name: getattr(sample, f.name) for f in fields(Sample)}
+            held = {f.name: getattr(sample, f.name) for f in fields(Sample)}
+            if not sample.logprobs:
+                del held["logprobs"]
+            yield {"id": question.id} | held
 
 
 def _recordings() -> Traversable:
@@ -265,6 +270,7 @@ def _sample(row: _Row) -> Sample:
         logprob_min=row.log("logprob_min"),
         prompt_tokens=row.whole("prompt_tokens", 0),
         seed=row.whole("seed", 0),
+        logprobs=row.logs("logprobs"),
     )
 
 
@@ -289,8 +295,16 @@ class _Row:
             raise self.wrong(f"{key} must be a whole number of at least 0")
         return held
 
+    def logs(self, key: str) -> tuple[float, ...]:
+        held = self.raw.get(key, [])
+        if not isinstance(held, list):
+            raise self.wrong(f"{key} must be a list of numbers")
+        return tuple(self._log(key, value) for value in cast("list[Any]", held))
+
     def log(self, key: str) -> float:
-        held = self._held(key)
+        return self._log(key, self._held(key))
+
+    def _log(self, key: str, held: Any) -> float:
         if not isinstance(held, int | float) or isinstance(held, bool):
             raise self.wrong(f"{key} must be a number")
         # a rounding above zero is the recorder's; a large one means something else was recorded
