@@ -2,7 +2,9 @@
 
 from .batch import Run, run
 from .blobs import BlobStore
+from .cache import ReplyCache
 from .concurrent import run_async
+from .failover import Breaker, Endpoints
 from .journal_file import FileJournal
 from .lanes import Retry
 from .replaying import replay
@@ -11,7 +13,10 @@ from .stopping import Stop
 
 __all__ = [
     "BlobStore",
+    "Breaker",
+    "Endpoints",
     "FileJournal",
+    "ReplyCache",
     "Retry",
     "Router",
     "Run",

@@ -17,6 +17,7 @@ from cogitate.core.protocols import Engine
 from cogitate.core.requests import Generate, Reply, Request
 from cogitate.core.usage import ZERO, Usage
 
+from .cache import ReplyCache
 from .routing import Router
 
 
@@ -41,22 +42,31 @@ class Desk:
     says that it can live with that (`least_tokens`), and is refused otherwise.
     """
 
-    def __init__(self, machine: Machine[Any], router: Router, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        machine: Machine[Any],
+        router: Router,
+        ledger: Ledger,
+        replies: ReplyCache | None = None,
+    ) -> None:
         self._machine, self._router, self._ledger = machine, router, ledger
+        self._replies = replies
+        self._flying: dict[str, list[Ask]] = {}
+        """Who waits for a reply that is on its way to somebody who asked the same."""
         self._groups: dict[str, list[tuple[tuple[int, ...], Ask]]] = {}
         self.stopped = ""
         """Why nothing more is served: `seconds` or `interrupted`; empty while the run goes on."""
         self.seconds_left: float | None = None
         """What `remaining` says of the deadline."""
         self.cached: Usage = ZERO
-        """What was answered from recorded replies."""
-        self._cache: dict[str, Record] = {}
+        """What was answered from recorded replies and from the cache."""
+        self._leftovers: dict[str, Record] = {}
 
     def remember(self, records: list[Record]) -> None:
         """Answer these recorded requests from their records; a hit is charged at its recorded usage."""
         for record in records:
             if record.get("was", record["kind"]) == "reply" and not is_bound(record):
-                self._cache.setdefault(record["key"], record)
+                self._leftovers.setdefault(record["key"], record)
 
     @property
     def waiting(self) -> bool:
@@ -97,14 +107,50 @@ class Desk:
                 del self._groups[name]
             if isinstance(verdict, Admitted):
                 yield verdict
-            elif verdict is not None:
+            elif verdict is not None:  # neither cancelled nor waiting for an equal one
                 yield ask, verdict
 
     def _behind(self, name: str, blocked: set[Account]) -> bool:
         account = self._ledger.accounts.get(name)
         return account is not None and any(node in blocked for node, _ in account.plan)
 
-    def _decide(self, ask: Ask) -> Admitted | Outcome | Wait:
+    def land(self, admitted: Admitted, outcome: Outcome, own: Usage) -> None:
+        """Hear what became of a request: a reply is kept at its own cost, and who waited for it asks again."""
+        waiting = self._flying.pop(self._flight(admitted.engine, admitted.request), ())
+        keeps = self._replies is not None and self._router.keeps(admitted.engine)
+        if self._replies is not None and keeps and isinstance(outcome, Reply):
+            fingerprint = outcome.engine
+            if fingerprint not in self._router.fingerprints(admitted.engine):
+                fingerprint = admitted.engine.fingerprint
+            self._replies.put(admitted.request, fingerprint, replace(outcome, usage=own))
+        for ask in waiting:
+            self.add(ask)
+
+    def _flight(self, engine: Engine, request: Request[Any]) -> str:
+        return f"{id(engine)} {request.key()}" if self._replies is not None else ""
+
+    def _admitted(
+        self,
+        ask: Ask,
+        request: Request[Any],
+        engine: Engine,
+        ceiling: Usage,
+        trimmed: int | None = None,
+    ) -> Admitted:
+        if self._replies is not None and self._router.keeps(engine):
+            self._flying.setdefault(self._flight(engine, request), [])
+        hold = self._ledger.reserve(ask.account, ceiling)
+        return Admitted(ask, request, engine, hold, ceiling, trimmed)
+
+    def _kept(self, ask: Ask, request: Request[Any], engine: Engine) -> Outcome | Wait | None:
+        """What the cache says, or `None` where the engine must be asked."""
+        if self._replies is None or not self._router.keeps(engine):
+            return None
+        reply = self._replies.get(request, self._router.fingerprints(engine))
+        return None if reply is None else self._recall(ask, reply)
+
+    def _decide(self, ask: Ask) -> Admitted | Outcome | Wait | None:
+        """What becomes of a request; `None`: it waits for the reply to an equal one."""
         request = ask.request
         if isinstance(request, Remaining):
             left = self._ledger.left(ask.account)
@@ -119,25 +165,30 @@ class Desk:
         ceiling = engine.ceiling(request)
         if self.stopped and not _is_free(ceiling):
             return OutOfBudget(self.stopped, 0, 0)
-        if self._cache and request.key() in self._cache:
-            return self._recall(ask)
+        if self._leftovers and request.key() in self._leftovers:
+            reply = outcome_of(self._leftovers[request.key()], request)
+            assert isinstance(reply, Reply)
+            return self._recall(ask, reply)
+        if (kept := self._kept(ask, request, engine)) is not None:
+            return kept
+        equal = self._flying.get(self._flight(engine, request)) if self._flying else None
+        if equal is not None:
+            equal.append(ask)
+            return None
         verdict = self._ledger.verdict(ask.account, ceiling)
         if verdict is None:
-            return Admitted(
-                ask, request, engine, self._ledger.reserve(ask.account, ceiling), ceiling
-            )
+            return self._admitted(ask, request, engine, ceiling)
         if isinstance(verdict, OutOfBudget):
             return self._trim(ask, engine) or verdict
         return verdict
 
-    def _recall(self, ask: Ask) -> Outcome | Wait:
-        reply = outcome_of(self._cache[ask.request.key()], ask.request)
-        assert isinstance(reply, Reply)
+    def _recall(self, ask: Ask, reply: Reply[Any]) -> Outcome | Wait:
+        """Charge a recorded reply at its recorded usage, if the grant bears it."""
         verdict = self._ledger.verdict(ask.account, reply.usage)
         if verdict is not None:
             return verdict
         hold = self._ledger.reserve(ask.account, reply.usage)
-        self._ledger.settle(hold, ask.request.role, reply.usage)
+        self._ledger.settle(hold, ask.request.role, reply.usage, cached=reply.cached)
         self.cached = self.cached + reply.usage
         return reply
 
@@ -156,7 +207,7 @@ class Desk:
         verdict = self._ledger.verdict(ask.account, wanted)
         return Reply(f"{ask.account}/{request.name}@{ask.at}") if verdict is None else verdict
 
-    def _trim(self, ask: Ask, engine: Engine) -> Admitted | Wait | None:
+    def _trim(self, ask: Ask, engine: Engine) -> Admitted | Outcome | Wait | None:
         """The largest `max_tokens` that fits now, if it is at least the least worth having."""
         request = ask.request
         if not isinstance(request, Generate) or not 0 < request.least_tokens < request.max_tokens:
@@ -174,9 +225,10 @@ class Desk:
             middle = (low + high) // 2
             low, high = (middle, high) if fits(middle) is None else (low, middle)
         smaller = replace(request, max_tokens=low)
-        ceiling = engine.ceiling(smaller)
-        hold = self._ledger.reserve(ask.account, ceiling)
-        return Admitted(ask, smaller, engine, hold, ceiling, trimmed=low)
+        kept = self._kept(ask, smaller, engine)
+        if kept is not None:
+            return replace(kept, trimmed=low) if isinstance(kept, Reply) else kept
+        return self._admitted(ask, smaller, engine, engine.ceiling(smaller), trimmed=low)
 
 
 def _is_free(ceiling: Usage) -> bool:

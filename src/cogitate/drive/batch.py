@@ -17,6 +17,7 @@ from cogitate.core.requests import Reply
 from cogitate.core.usage import ZERO, Budget, Usage
 
 from .admission import Admitted, Desk
+from .cache import ReplyCache
 from .lanes import checked, crashed
 from .routing import Router
 
@@ -40,7 +41,10 @@ class Run(Generic[T]):
     seconds: float = 0.0
     """Wall-clock."""
     cached: Usage = ZERO
-    """The part of `usage` that was read from a cache: charged against the grant, paid for before."""
+    """What this run read from recorded replies and from the cache instead of asking again."""
+    spent: Usage = ZERO
+    """The part of `usage` that was really paid for, by this run or by those it goes on with: all of it but
+    what came from the cache, which is charged against the grant and was paid for before."""
     overdrawn: bool = False
     """Whether a server used more than its ceiling allowed."""
     idle: bool = True
@@ -56,6 +60,7 @@ def run(
     budget: Budget | None = None,
     journal: Journal | None = None,
     listen: Callable[[Event], None] | None = None,
+    cache: ReplyCache | None = None,
 ) -> Run[T]:
     """Drive a flow without an event loop, on engines that answer at once.
 
@@ -69,19 +74,23 @@ def run(
     router = Router.of(engine)
     ledger = Ledger(budget or Budget())
     machine: Machine[T] = Machine(flow, journal, books=ledger, listen=listen)
-    desk = Desk(machine, router, ledger)
+    desk = Desk(machine, router, ledger, cache)
     try:
         while not machine.done:
             wave = _wave(machine, desk)
             for served in _by_engine(wave):
-                _serve(served, machine, ledger)
+                _serve(served, machine, ledger, desk)
             machine.cancelled.clear()
             if journal is not None:
                 journal.flush()
+            if cache is not None:
+                cache.flush()
         return Run(
             machine.result,
             ledger.total,
             dict(ledger.roles),
+            cached=desk.cached,
+            spent=ledger.spent,
             overdrawn=ledger.overdrawn,
             idle=ledger.idle,
         )
@@ -114,7 +123,7 @@ def _by_engine(wave: list[Admitted]) -> list[list[Admitted]]:
     return list(found.values())
 
 
-def _serve(items: list[Admitted], machine: Machine[Any], ledger: Ledger) -> None:
+def _serve(items: list[Admitted], machine: Machine[Any], ledger: Ledger, desk: Desk) -> None:
     engine = items[0].engine
     limits = engine.limits
     batches = [items]
@@ -125,17 +134,20 @@ def _serve(items: list[Admitted], machine: Machine[Any], ledger: Ledger) -> None
         batches = list(groups.values())
     for batch in batches:
         for start in range(0, len(batch), max(1, limits.max_batch)):
-            part = _wanted(batch[start : start + max(1, limits.max_batch)], machine, ledger)
+            part = _wanted(batch[start : start + max(1, limits.max_batch)], machine, ledger, desk)
             outcomes = _answers(engine, part)
             for item, outcome in zip(part, outcomes, strict=True):
-                deliver(item, outcome, machine, ledger)
+                deliver(item, outcome, machine, ledger, desk)
 
 
-def _wanted(items: list[Admitted], machine: Machine[Any], ledger: Ledger) -> list[Admitted]:
+def _wanted(
+    items: list[Admitted], machine: Machine[Any], ledger: Ledger, desk: Desk
+) -> list[Admitted]:
     """Those that somebody still waits for; an earlier batch of the wave may have decided the search."""
     for item in items:
         if not machine.wants(item.ask.at):
             ledger.settle(item.hold, item.request.role, ZERO)
+            desk.land(item, Failed("nobody waits for it", "cancelled"), ZERO)
     return [item for item in items if machine.wants(item.ask.at)]
 
 
@@ -153,9 +165,17 @@ def _answers(engine: Engine, part: list[Admitted]) -> Sequence[Reply[Any] | Fail
 
 
 def deliver(
-    item: Admitted, outcome: Reply[Any] | Failed, machine: Machine[Any], ledger: Ledger
+    item: Admitted,
+    outcome: Reply[Any] | Failed,
+    machine: Machine[Any],
+    ledger: Ledger,
+    desk: Desk,
 ) -> None:
     """Settle what was held and tell whoever still waits."""
+    if machine.wants(item.ask.at):
+        desk.land(item, outcome, outcome.usage or ZERO)
+    else:
+        desk.land(item, Failed("nobody waits for it", "cancelled"), ZERO)
     if item.trimmed is not None and isinstance(outcome, Reply):
         outcome = replace(outcome, trimmed=item.trimmed)
     ledger.settle(item.hold, item.request.role, outcome.usage or ZERO)

@@ -21,6 +21,7 @@ from cogitate.core.usage import ZERO, Budget
 
 from .admission import Admitted, Desk
 from .batch import Run
+from .cache import ReplyCache
 from .lanes import Item, Lane, Retry
 from .routing import Router
 from .stopping import Stop
@@ -42,6 +43,7 @@ async def run_async(
     from_mismatch: bool = False,
     elapsed_s: float = 0.0,
     grace_s: float = 5.0,
+    cache: ReplyCache | None = None,
 ) -> Run[T]:
     """Drive a flow inside an event loop.
 
@@ -63,6 +65,8 @@ async def run_async(
         elapsed_s: what earlier runs of this journal used of the deadline.
         grace_s: how long free local work, such as the final vote, may go on after the deadline, and how
             long a call that ignores its cancellation is waited for.
+        cache: answers what it knows, and keeps what is answered; it is not closed here. Equal requests in
+            flight are then served once.
 
     Raises:
         ReplayMismatch: when the journal belongs to other code.
@@ -77,6 +81,7 @@ async def run_async(
         retry or Retry(),
         elapsed_s,
         grace_s,
+        cache,
     )
     return await driver.drive(flow, keep_refusals, keep_failures, from_mismatch)
 
@@ -92,9 +97,11 @@ class _Driver(Generic[T]):
         retry: Retry,
         elapsed_s: float,
         grace_s: float,
+        cache: ReplyCache | None,
     ) -> None:
         self._router, self._journal, self._listen = router, journal, listen
         self._stop, self._retry, self._grace_s = stop, retry, grace_s
+        self._cache = cache
         self._ledger = Ledger(budget)
         self._start = time.monotonic() - elapsed_s
         self._deadline = None if budget.seconds is None else self._start + budget.seconds
@@ -122,7 +129,7 @@ class _Driver(Generic[T]):
             keep_failures=keep_failures,
             from_mismatch=from_mismatch,
         )
-        self._desk = Desk(self._machine, self._router, self._ledger)
+        self._desk = Desk(self._machine, self._router, self._ledger, self._cache)
         try:
             while not self._machine.done:
                 self._admit()
@@ -139,6 +146,7 @@ class _Driver(Generic[T]):
                 stopped=self._desk.stopped,
                 seconds=time.monotonic() - self._start,
                 cached=self._desk.cached,
+                spent=self._ledger.spent,
                 overdrawn=self._ledger.overdrawn,
                 idle=self._ledger.idle,
                 problem=self._problem,
@@ -248,6 +256,10 @@ class _Driver(Generic[T]):
             outcome = replace(outcome, trimmed=admitted.trimmed)
         self._ledger.settle(admitted.hold, admitted.request.role, outcome.usage or ZERO)
         machine = self._machine
+        if machine.wants(at):
+            self._desk.land(admitted, outcome, item.own)
+        else:
+            self._desk.land(admitted, Failed("nobody waits for it", "cancelled"), ZERO)
         if self._journal is not None and isinstance(outcome, Reply):
             elapsed = time.monotonic() - self._start
             self._journal.timing(admitted.ask.stream, at, outcome.seconds, elapsed)
@@ -313,6 +325,8 @@ class _Driver(Generic[T]):
                     lane.abandon(task)
 
     def _flush(self) -> None:
+        if self._cache is not None:
+            self._cache.flush()
         if self._journal is None:
             return
         try:

@@ -18,8 +18,11 @@ from cogitate.core.requests import Reply
 from cogitate.core.usage import ZERO, Usage
 
 from .admission import Admitted
+from .failover import Moved
 
 MINUTE = 60.0
+_WORKED = frozenset({"timeout", "cut"})
+"""Failures of a server that may have worked for us all the while and never said how much."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,6 +67,8 @@ class Item:
     """Chunks that arrived, for the estimate when the call is cut."""
     spent: Usage = ZERO
     """What failed attempts cost."""
+    own: Usage = ZERO
+    """What the attempt that was answered cost by itself."""
     extended: Usage = ZERO
     """The part of it that is held beside the ceiling of the next attempt."""
     wanted: bool = True
@@ -236,30 +241,41 @@ class Lane:
             if outcome.usage.tokens_out and seconds > 0:
                 rate = outcome.usage.tokens_out / seconds
                 self.rate = rate if not self.rate else 0.8 * self.rate + 0.2 * rate
+            item.own = outcome.usage
             usage = outcome.usage if item.spent is ZERO else outcome.usage + item.spent
             self.done(item, replace(outcome, usage=usage, seconds=seconds))
             return
-        if outcome.usage is not None:
-            item.spent = item.spent + outcome.usage
-        again = outcome.transient and item.wanted and not self.closing
-        again = again and not self.retry.hopeless(outcome, seconds)
-        if again and item.attempt < self.retry.attempts and self.extend(item):
-            pause = self.retry.pause(item.attempt, outcome.retry_after_s)
-            when = self.clock() + pause
-            _LOG.info(
-                "trying again in %.1f s (%d of %d): %s",
-                *(pause, item.attempt + 1, self.retry.attempts, outcome.reason),
-            )
-            item.pieces, item.place = 0, "delayed"
-            heapq.heappush(self.delayed, (when, next(self.ticket), item))
-            self.wake()
+        cost = outcome.usage
+        if cost is None and outcome.kind in _WORKED:
+            cost = self._estimate(item, seconds)
+        if cost is not None:
+            item.spent = item.spent + cost
+        if self._again(item, outcome, seconds):
             return
         # A copy: an engine may give one failure to a whole batch, and each item has its own cost.
-        usage = outcome.usage if item.spent is ZERO else item.spent
+        usage = cost if item.spent is ZERO else item.spent
         reason, advised_s = outcome.reason, outcome.retry_after_s
         if advised_s is not None and advised_s > self.retry.patience_s:
             reason = f"{reason}; it asks to come back in {advised_s:.0f} s"
         self.done(item, Failed(reason, outcome.kind, transient=outcome.transient, usage=usage))
+
+    def _again(self, item: Item, failure: Failed, seconds: float) -> bool:
+        """Whether a failed item is sent once more, later or elsewhere."""
+        moved = isinstance(failure, Moved)
+        again = failure.transient and item.wanted and not self.closing
+        again = again and (moved or not self.retry.hopeless(failure, seconds))
+        if not (again and item.attempt < self.retry.attempts and self.extend(item)):
+            return False
+        pause = 0.0 if moved else self.retry.pause(item.attempt, failure.retry_after_s)
+        _LOG.info(
+            "trying again %s (%d of %d): %s",
+            *("elsewhere" if moved else f"in {pause:.1f} s", item.attempt + 1),
+            *(self.retry.attempts, failure.reason),
+        )
+        item.pieces, item.place = 0, "delayed"
+        heapq.heappush(self.delayed, (self.clock() + pause, next(self.ticket), item))
+        self.wake()
+        return True
 
     def _cut(self, batch: list[Item], seconds: float) -> None:
         """Calls that were cancelled: charge an estimate, never more than was reserved."""

@@ -41,6 +41,12 @@ def replay(
                 f"the journal ends before the answer: {type(missing.request).__name__} at {missing.at} "
                 "was never answered; resume it with the model, or view what there is"
             )
-        return Run(machine.result, ledger.total, dict(ledger.roles), overdrawn=ledger.overdrawn)
+        return Run(
+            machine.result,
+            ledger.total,
+            dict(ledger.roles),
+            spent=ledger.spent,
+            overdrawn=ledger.overdrawn,
+        )
     finally:
         machine.close()

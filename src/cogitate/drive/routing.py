@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from cogitate.core.errors import Failed
 from cogitate.core.protocols import Engine
@@ -13,19 +13,34 @@ DEFAULT_ROLE = "policy"
 """Serves the roles that nobody was named for."""
 
 
+@runtime_checkable
+class StandsIn(Protocol):
+    """An engine behind which several stand, each of which may answer."""
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]: ...
+
+
 class Router:
     """Maps requests to engines.
 
     Args:
         roles: engines by role; the first that serves the kind of request is taken.
         services: engines for requests without a model, such as `Grade` and `Call`.
+        unkept: engines whose replies a cache does not keep, because they are free or may change unseen;
+            those of services never are.
     """
 
     def __init__(
-        self, roles: Mapping[str, Sequence[Engine]], services: Sequence[Engine] = ()
+        self,
+        roles: Mapping[str, Sequence[Engine]],
+        services: Sequence[Engine] = (),
+        *,
+        unkept: Sequence[Engine] = (),
     ) -> None:
         self.roles = {role: tuple(engines) for role, engines in roles.items()}
         self.services = tuple(services)
+        self._unkept = frozenset(id(engine) for engine in (*services, *unkept))
         self._known: dict[tuple[str, type[Request[Any]]], Engine] = {}
 
     @classmethod
@@ -63,6 +78,14 @@ class Router:
             f"--model {request.role}=SPEC, or choose a strategy that does not ask for it",
             "unserved",
         )
+
+    def keeps(self, engine: Engine) -> bool:
+        """Whether a cache keeps what this engine replies."""
+        return id(engine) not in self._unkept
+
+    def fingerprints(self, engine: Engine) -> tuple[str, ...]:
+        """Who may have answered for this engine."""
+        return engine.fingerprints if isinstance(engine, StandsIn) else (engine.fingerprint,)
 
     async def close(self) -> None:
         """Close every engine."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from cogitate.core.errors import CogitateError, Failed, InvalidInput
+from cogitate.core.usage import ZERO
 
 from . import faults
 from .secret import Secret
@@ -257,6 +258,7 @@ class Client:
                 "server up and the address right?",
                 "timeout",
                 transient=True,
+                usage=ZERO,  # nothing was sent
             )
         if isinstance(error, TimeoutError):
             return Failed(
@@ -270,6 +272,7 @@ class Client:
                 "address right?",
                 "refused",
                 transient=True,
+                usage=ZERO,
             )
         if isinstance(error, aiohttp.ClientError | OSError):
             return Failed(

@@ -10,7 +10,7 @@ from typing import Any, cast
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import Embed, Generate, Loglikelihood, Reply, Request
-from cogitate.core.usage import Usage
+from cogitate.core.usage import ZERO, Usage
 
 from . import tally
 from .capabilities import Capabilities, Dialect, assumed
@@ -250,7 +250,8 @@ async def _caught(
             raise
         failure = _first(failed)
     # The whole call's cost is told once; a copy has no traceback and so no frame that holds a key.
-    return [_copy(failure, failure.usage if place == 0 else None) for place in range(count)]
+    others = None if failure.usage is None else ZERO
+    return [_copy(failure, failure.usage if place == 0 else others) for place in range(count)]
 
 
 def _first(group: BaseExceptionGroup[Failed]) -> Failed:
