@@ -208,7 +208,8 @@ class ReplyCache:
             engines = held.execute(
                 "select engine, count(*), sum(size) from entries group by engine order by 3 desc, 1"
             ).fetchall()
-            on_disk = self.path.stat().st_size
+            files = (self.path, self.path.with_name(FILE_NAME + "-wal"))
+            on_disk = sum(file.stat().st_size for file in files if file.exists())
             return Stats(self.path, entries, size, on_disk, self.max_bytes, oldest, tuple(engines))
 
     def prune(self, *, max_bytes: int | None = None, older_than_s: float | None = None) -> Pruned:

@@ -17,7 +17,7 @@ FORMAT: Final = 1
 _SCHEMA: Final = """
 create table entries (
     key text primary key, ask text not null, engine text not null, body blob not null,
-    sum integer not null, size integer not null, used real not null) without rowid;
+    sum integer not null, size integer not null, used real not null);
 create index by_use on entries (used);
 create table totals (entries integer not null, bytes integer not null);
 insert into totals values (0, 0);
