@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "exporting",
     "listing",
     "reproducing",
+    "benching",
     "doctoring",
 )
 """The modules of `apps.commands`; each adds its subcommand with `register`."""
