@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogitate.core.codec import decode, encode, freeze
+from cogitate.core.execute import ENDINGS, Execute, Execution, ExecutionLimits, Run, SourceFile
 from cogitate.core.flow import Remaining, SetAside
+from cogitate.core.kinds import REQUESTS
 from cogitate.core.prompt import Message, Prompt
 from cogitate.core.requests import (
-    REQUESTS,
     Call,
     Choice,
     Completion,
@@ -62,6 +63,11 @@ GOLDEN: dict[str, Request[Any]] = {
     "call": Call("f", (1, 1.5, None, "x", (True,), {"k": ()})),
     "remaining": Remaining(),
     "set aside": SetAside("verify", Budget(tokens_out=5, usd=0.5)),
+    "execute": Execute(
+        "print(input())",
+        files=(SourceFile("data/a.txt", "é\n"),),
+        limits=ExecutionLimits(seconds=2, output_bytes=100),
+    ),
 }
 
 PINNED = {
@@ -74,6 +80,7 @@ PINNED = {
     "call": "aec5302c8b40ad50defd5141",
     "remaining": "6d2047c3630b74fa90b54358",
     "set aside": "de78f18f5350e02266bff645",
+    "execute": "ca1b04043ee99ac2d11c5bc6",
 }
 
 
@@ -127,6 +134,14 @@ def test_every_field_is_in_the_digest(name: str) -> None:
             other = (Contains("other"),)
         elif field.name == "grant":
             other = Budget(calls=99)
+        elif field.name == "language":
+            other = "c++"
+        elif field.name == "limits":
+            other = ExecutionLimits(seconds=99)
+        elif field.name == "files":
+            other = (SourceFile("other", ""),)
+        elif field.name == "after":
+            request = dataclasses.replace(request, cell=True)  # only a cell has a history
         changed = dataclasses.replace(request, **{field.name: other})
         assert changed.key() != request.key(), field.name
         is_seed = field.name == "seed"
@@ -151,6 +166,16 @@ JSON = st.recursive(
     max_leaves=8,
 )
 LOGPROBS = st.lists(NUMBER, max_size=4).map(tuple)
+RUN = st.builds(
+    Run,
+    TEXT,
+    TEXT,
+    st.integers(-64, 255),
+    st.sampled_from(ENDINGS),
+    st.booleans(),
+    TEXT,
+    st.sampled_from([(), ("stdout",), ("stdout", "stderr")]),
+)
 REPLIES: dict[type[Request[Any]], st.SearchStrategy[Any]] = {
     Generate: st.builds(
         Completion,
@@ -179,6 +204,12 @@ REPLIES: dict[type[Request[Any]], st.SearchStrategy[Any]] = {
         Budget, calls=st.none() | st.integers(0), usd=st.none() | st.floats(0, 1e9)
     ),
     SetAside: TEXT,
+    Execute: st.builds(
+        Execution,
+        st.lists(RUN, min_size=1, max_size=3).map(tuple),
+        st.none() | RUN,
+        st.integers(0),
+    ),
 }
 
 

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.execute import Execute
+from cogitate.core.kinds import REQUESTS
 from cogitate.core.prompt import Prompt
 from cogitate.core.requests import (
-    REQUESTS,
     Call,
     Choice,
     Completion,
@@ -42,6 +43,8 @@ ONE_OF_EACH = [
     Embed(("some words", "", "more words")),
     Grade((" Four", "four", None, "5", ""), "text", reference="FOUR"),
     Call("f", (1, "two")),
+    Execute("print(1)", inputs=("1", "2", "3")),
+    Execute("def f(): pass", harness="program.f()"),
 ]
 
 
@@ -83,7 +86,7 @@ def test_usage_is_never_above_the_ceiling(latency_s):
         ceiling = engine.ceiling(request)
         for unit in UNITS:
             assert getattr(reply.usage, unit) <= getattr(ceiling, unit)
-        assert reply.usage.calls == (0 if isinstance(request, Grade) else 1)
+        assert reply.usage.calls == (0 if isinstance(request, Grade | Execute) else 1)
         if isinstance(request, Generate):
             assert reply.usage.tokens_out == reply.value.tokens > 0
             assert reply.usage.usd > 0

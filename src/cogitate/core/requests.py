@@ -343,9 +343,3 @@ class Call(Request[Json]):
     name: str
     args: tuple[Json, ...] = ()
     role: str = "code"
-
-
-REQUESTS: dict[str, type[Request[Any]]] = {
-    cls.__name__: cls for cls in (Generate, Loglikelihood, ScoreSteps, Embed, Grade, Call)
-}
-"""The kinds a journal can name."""

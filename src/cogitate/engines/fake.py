@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.execute import Execute, Execution, Run
+from cogitate.core.kinds import REQUESTS
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import (
-    REQUESTS,
     Call,
     Choice,
     Completion,
@@ -134,8 +135,8 @@ class FakeEngine:
         return f"fake:{self._texts}:{','.join(self._answers)}:{self._dimensions}"
 
     def ceiling(self, request: Request[Any]) -> Usage:
-        """The most that serving this can cost; grading is free."""
-        if isinstance(request, Grade):
+        """The most that serving this can cost; grading and running programs ask no model."""
+        if isinstance(request, Grade | Execute):
             return ZERO
         out = request.max_tokens if isinstance(request, Generate) else 0
         return self._usage(self._tokens_in(request), out)
@@ -187,7 +188,8 @@ class FakeEngine:
             self.served.append(request.key())
         if turn == self._fail_at or self._fails(request):
             reason = f"the fake engine was told to fail this {kind}"
-            usage = ZERO if isinstance(request, Grade) else self._usage(self._tokens_in(request), 0)
+            free = isinstance(request, Grade | Execute)
+            usage = ZERO if free else self._usage(self._tokens_in(request), 0)
             return Failed(reason, "crashed", transient=self._transient, usage=usage)
         try:
             value = self._answer(request)
@@ -198,7 +200,8 @@ class FakeEngine:
             out = value.tokens
             for piece in pieces(value.text):
                 emit(index, piece)
-        usage = ZERO if isinstance(request, Grade) else self._usage(self._tokens_in(request), out)
+        free = isinstance(request, Grade | Execute)
+        usage = ZERO if free else self._usage(self._tokens_in(request), out)
         return Reply(value, usage, engine=self.fingerprint)
 
     def _fails(self, request: Request[Any]) -> bool:
@@ -218,6 +221,8 @@ class FakeEngine:
                 return tuple(_embedding(text, self._dimensions) for text in request.texts)
             case Grade():
                 return grades(request)
+            case Execute():
+                return _execution(request)
             case Call():
                 return request.args[0] if len(request.args) == 1 else request.args
             case _:
@@ -313,6 +318,19 @@ def _solution(request: Generate, seed: Seed, answer: str) -> str:
             f"Step {number}: {rng.choice(_VERBS)}, {left} + {right} = {left + right}.{STEP_BREAK}"
         )
     return "".join([*lines, f"So the answer is {answer}.\n#### {answer}"])
+
+
+def _execution(request: Execute) -> Execution:
+    """Half the runs end well; nothing is run."""
+    seeds = [Seed(0, ("run", request.key(), stdin)) for stdin in request.inputs or (request.stdin,)]
+    runs = tuple(_fake_run(seed) for seed in seeds)
+    return Execution(runs, _fake_run(seeds[0].at("harness")) if request.harness else None)
+
+
+def _fake_run(seed: Seed) -> Run:
+    if seed.int() % 2:
+        return Run("", "AssertionError\n", 1, "error")
+    return Run(f"{seed.int() % 10}\n", "", 0, "ok", finished=True)
 
 
 _MALFORMED = (
