@@ -124,7 +124,7 @@ def test_the_one_with_most_room_is_asked() -> None:
 
 def test_one_prefix_stays_where_it_is_cached() -> None:
     async def flow() -> None:
-        endpoints, servers, _ = pair(None, None, None)
+        endpoints, _, _ = pair(None, None, None)
         roots = [Prompt.raw(f"problem {i}") for i in range(6)]
         homes = [(await ask(endpoints, 0, root)).value.text[0] for root in roots]
         assert Counter(homes) == {"A": 2, "B": 2, "C": 2}
