@@ -1,7 +1,7 @@
 """Which arm to pull next: confidence bounds, priors, posteriors in closed form, and widening.
 
 An arm is known by what it paid. Payments are taken to lie between 0 and 1; `span` brings any others
-there, and the posteriors take it, so that a range that grows needs no second look at the payments.
+there, and moments as well, so that a range that grows needs no second look at the payments.
 """
 
 from __future__ import annotations
@@ -105,6 +105,16 @@ class Span(NamedTuple):
             return (value - self.low) / (self.high - self.low)
         return 0.5
 
+    def including(self, value: float) -> Span:
+        """This range itself where it holds the value, else one that does."""
+        if self.low <= value <= self.high:
+            return self
+        return Span(min(self.low, value), max(self.high, value))
+
+
+UNSEEN = Span(math.inf, -math.inf)
+"""The range before the first payment."""
+
 
 class Moments(NamedTuple):
     """What a posterior needs of the payments it has seen: all of it, in three numbers.
@@ -170,8 +180,8 @@ class NormalBelief:
     def draw(self, draw: random.Random) -> float:
         """A mean that this arm may have."""
         half = self.degrees / 2
-        variance = half * self.scale / max(draw.gammavariate(half, 1.0), _LEAST)
-        return draw.gauss(self.center, math.sqrt(variance / self.weight))
+        precision = draw.gammavariate(half, 1.0) or _LEAST
+        return draw.gauss(self.center, math.sqrt(half * self.scale / (precision * self.weight)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,41 +208,41 @@ class BetaBelief:
 Belief: TypeAlias = NormalBelief | BetaBelief
 
 
-def thompson(prior: Belief, seen: Sequence[Moments], seed: int) -> int:
-    """Draw a mean of every arm from its posterior; the index of the highest, ties to the earlier.
+def thompson(arms: Sequence[Belief], seed: int) -> int:
+    """Draw a mean of every arm; the index of the highest, ties to the earlier.
 
     Reference:
         @article{thompson1933likelihood, title={On the Likelihood that One Unknown Probability Exceeds
         Another in View of the Evidence of Two Samples}, author={Thompson, William R.},
         journal={Biometrika}, volume={25}, year={1933}}
 
-    >>> thompson(BetaBelief(), [Moments(50, 0.1, 0.0), Moments(50, 0.9, 0.0)], seed=0)
+    >>> thompson([BetaBelief(5.5, 45.5), BetaBelief(45.5, 5.5)], seed=0)
     1
     """
-    return _highest(prior, seen, generator(seed))
+    return _highest(arms, generator(seed))
 
 
 def wider_or_deeper(
-    prior: Belief, wider: Moments, deeper: Moments, children: Sequence[Moments], seed: int
+    wider: Belief, deeper: Belief, children: Sequence[Belief], seed: int
 ) -> int | None:
     """Adaptive branching: `None` to make a new child, or the index of the child to go into.
 
-    Two arms are drawn first: new children, by what those of this node scored when they were made, and
-    old ones, by what came from below them. Where the old ones win, the child is drawn among them.
+    Two arms are drawn first: new children, known by what those of this node scored when they were made,
+    and old ones, by what came from below them. Where the old ones win, the child is drawn among them.
 
-    >>> wider_or_deeper(BetaBelief(), Moments(50, 0.1, 0.0), Moments(50, 0.9, 0.0), [Moments()], seed=0)
+    >>> wider_or_deeper(BetaBelief(5.5, 45.5), BetaBelief(45.5, 5.5), [BetaBelief()], seed=0)
     0
-    >>> wider_or_deeper(BetaBelief(), Moments(), Moments(), [], seed=0) is None
+    >>> wider_or_deeper(BetaBelief(), BetaBelief(), [], seed=0) is None
     True
     """
     if not children:
         return None
     draw = generator(seed)
-    if _highest(prior, (wider, deeper), draw) == 0:
+    if _highest((wider, deeper), draw) == 0:
         return None
-    return _highest(prior, children, draw)
+    return _highest(children, draw)
 
 
-def _highest(prior: Belief, seen: Sequence[Moments], draw: random.Random) -> int:
-    drawn = [prior.after(moments).draw(draw) for moments in seen]
-    return max(range(len(drawn)), key=drawn.__getitem__)
+def _highest(arms: Sequence[Belief], draw: random.Random) -> int:
+    drawn = [arm.draw(draw) for arm in arms]
+    return drawn.index(max(drawn))

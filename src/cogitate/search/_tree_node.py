@@ -30,6 +30,7 @@ class Node(Generic[S]):
         "children",
         "depth",
         "done",
+        "first",
         "flying",
         "id",
         "line",
@@ -49,6 +50,7 @@ class Node(Generic[S]):
         self.state, self.id, self.line = sprout.state, sprout.id, sprout.line
         self.depth, self.done = sprout.depth, sprout.done
         self.parent, self.score = parent, score
+        self.first = score.value if isinstance(score, Score) else None
         self.children: list[Node[S]] = []
         self.tried = 0
         """Children asked for, the lost ones and those on their way included."""
@@ -168,23 +170,20 @@ class Tree(Generic[S]):
             children = [child for child in children if child.open]
         if len(children) == 1:
             return children[0]
-        low, width = self.low, self.high - self.low
+        low, width, mean = self.low, self.high - self.low, self.backup == "mean"
         scale, start = (1 / width, 0.0) if width > _NARROW else (0.0, 0.5)
         values: list[float] = []
-        firsts: list[float] = []
         for child in children:
-            score = child.score
-            firsts.append(start + (score.value - low) * scale if isinstance(score, Score) else 0.0)
             if child.scored:
-                worth = (
-                    start + ((child.mean if self.backup == "mean" else child.best) - low) * scale
-                )
-                values.append(worth * child.scored / (child.scored + child.flying))
+                worth = start + ((child.mean if mean else child.best) - low) * scale
+                flying = child.flying
+                values.append(worth * child.scored / (child.scored + flying) if flying else worth)
             else:
                 values.append(0.0)
+        firsts = [start + (c.first - low) * scale if c.first is not None else 0.0 for c in children]
         visits = [child.visits + child.flying for child in children]
         weights = self.policy(values, visits, node.visits + node.flying, firsts)
-        return children[max(range(len(children)), key=weights.__getitem__)]
+        return children[weights.index(max(weights))]
 
 
 def root_of(state: S, seed: Seed) -> Node[S]:

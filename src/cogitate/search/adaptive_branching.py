@@ -13,7 +13,14 @@ from cogitate.core.protocols import Process, Revisable, Scorer
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 from cogitate.core.templates import template
-from cogitate.rules.bandits import Belief, Moments, NormalBelief, Span, wider_or_deeper
+from cogitate.rules.bandits import (
+    UNSEEN,
+    Belief,
+    Moments,
+    NormalBelief,
+    Span,
+    wider_or_deeper,
+)
 
 from ._tree_growth import Sprout, concluded, placed, stepped, stops, tell_tree
 from .rollout import Lost, Rollout, judged, lose, rollout
@@ -27,6 +34,8 @@ class _Place(Generic[S]):
 
     # Mutable on purpose: it counts for one run. Slots: there are as many as the search has states.
     __slots__ = (
+        "belief",
+        "believed",
         "below",
         "children",
         "deeper",
@@ -52,13 +61,22 @@ class _Place(Generic[S]):
         """What came from below its children."""
         self.below = Moments()
         """What it scored itself, and all that came from below it."""
+        self.belief: Belief | None = None
+        """The posterior of `below`, while nothing new is told and the range stays."""
+        self.believed: Span | None = None
+
+    def arm(self, prior: Belief, span: Span) -> Belief:
+        """What is believed of going into this node."""
+        if self.belief is None or self.believed is not span:
+            self.belief, self.believed = prior.after(self.below.within(span)), span
+        return self.belief
 
     def paid(self, value: float) -> None:
         """A new child of this node scored so much: tell every arm on the way to the root."""
         self.wider = self.wider.and_one(value)
         node = self
         while node.parent is not None:
-            node.below = node.below.and_one(value)
+            node.below, node.belief = node.below.and_one(value), None
             node.parent.deeper = node.parent.deeper.and_one(value)
             node = node.parent
 
@@ -72,10 +90,10 @@ class _Run(Generic[S]):
     task: Task
     seed: Seed
     root: _Place[S]
+    span: Span
+    """The range of the scores; the same object while it does not change."""
     places: list[_Place[S]] = field(default_factory=list["_Place[S]"])
     lost: list[Lost] = field(default_factory=list[Lost])
-    low: float = float("inf")
-    high: float = float("-inf")
     stopped: bool = False
 
 
@@ -152,7 +170,9 @@ class AdaptiveBranching:
                 [score] = await judged(scorer, task, [state], ["root"])
                 return concluded([Candidate(state, score, "root")], [], [], 0)
             begun = Sprout(state, "", seed, 0, done=False)
-        run = _Run(process, scorer, task, seed, _Place(begun, None, Unscored("it is the root")))
+        root = _Place(begun, None, Unscored("it is the root"))
+        span = UNSEEN if self.bounds is None else Span(*self.bounds)
+        run = _Run(process, scorer, task, seed, root, span)
         await self._grown(run)
         rows = ((_id(place), place.below) for place in run.places)
         await tell_tree((id, seen.times, seen.mean if seen.times else None) for id, seen in rows)
@@ -182,16 +202,12 @@ class AdaptiveBranching:
 
     def _drawn(self, run: _Run[S], seed: Seed) -> _Place[S]:
         """The node that gets the next child."""
-        low, high = self.bounds or (run.low, run.high)
-        span, place, level = Span(low, high), run.root, 0
+        prior, span, place, level = self.prior, run.span, run.root, 0
         while old := [child for child in place.children if child.open]:
-            chosen = wider_or_deeper(
-                self.prior,
-                place.wider.within(span),
-                place.deeper.within(span),
-                [child.below.within(span) for child in old],
-                seed.at(level).int(),
-            )
+            wider = prior.after(place.wider.within(span))
+            deeper = prior.after(place.deeper.within(span))
+            arms = [child.arm(prior, span) for child in old]
+            chosen = wider_or_deeper(wider, deeper, arms, seed.at(level).int())
             if chosen is None:
                 break
             place, level = old[chosen], level + 1
@@ -251,7 +267,8 @@ class AdaptiveBranching:
         child.open = kid.depth < self.depth and (self.grow == "revise" or not kid.done)
         if isinstance(score, Score):
             child.below = child.below.and_one(score.value)
-            run.low, run.high = min(run.low, score.value), max(run.high, score.value)
+            if self.bounds is None:
+                run.span = run.span.including(score.value)
         place.children.append(child)
         run.places.append(child)
 
