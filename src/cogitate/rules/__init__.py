@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .aggregate import AGGREGATES, WITHOUT_STEPS, Aggregate, Normalise, aggregate, normalised
+from .aggregate import (
+    AGGREGATES,
+    NORMALISATIONS,
+    WITHOUT_STEPS,
+    Aggregate,
+    Normalise,
+    aggregate,
+    normalised,
+)
 from .bandits import (
     Belief,
     BetaBelief,
@@ -17,6 +25,15 @@ from .bandits import (
     wider_or_deeper,
 )
 from .canonical import canonical, classes, matches, undecided
+from .clustering import LINKAGES, Linkage, clusters, mean_similarity
+from .confidence import (
+    REDUCTIONS,
+    Reduction,
+    cut_off,
+    group_means,
+    text_confidence,
+    token_confidence,
+)
 from .extraction import extract
 from .scaling import scaling_slope, share_within
 from .selection import order, sample_k, softmax, top_k, top_k_spread
@@ -38,6 +55,7 @@ from .subsampling import (
     expected_majority,
     expected_vote,
 )
+from .tool_calls import CalledTools, nested_values, read_calls
 from .votes import (
     ClassVotes,
     Tally,
@@ -51,17 +69,23 @@ from .votes import (
 
 __all__ = [
     "AGGREGATES",
+    "LINKAGES",
+    "NORMALISATIONS",
+    "REDUCTIONS",
     "WITHOUT_STEPS",
     "Aggregate",
     "Belief",
     "BetaBelief",
+    "CalledTools",
     "ClassVotes",
     "Expected",
     "Interval",
+    "Linkage",
     "McNemar",
     "Moments",
     "NormalBelief",
     "Normalise",
+    "Reduction",
     "Span",
     "Tally",
     "Tie",
@@ -70,17 +94,22 @@ __all__ = [
     "bootstrap",
     "canonical",
     "classes",
+    "clusters",
+    "cut_off",
     "expected",
     "expected_best_of",
     "expected_majority",
     "expected_vote",
     "extract",
     "further_votes",
+    "group_means",
     "in_canonical_order",
     "is_decided",
     "majority",
     "matches",
     "mcnemar",
+    "mean_similarity",
+    "nested_values",
     "normalised",
     "order",
     "paired_bootstrap",
@@ -88,12 +117,15 @@ __all__ = [
     "posterior_lead",
     "puct",
     "quantile",
+    "read_calls",
     "sample_k",
     "scaling_slope",
     "share_within",
     "softmax",
     "standing_values",
+    "text_confidence",
     "thompson",
+    "token_confidence",
     "top_k",
     "top_k_spread",
     "ucb1",

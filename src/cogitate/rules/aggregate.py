@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
+from .selection import softmax
+
 Aggregate = Literal["last", "min", "mean", "product", "sum"]
 """How the scores of the steps become the score of the solution."""
 
@@ -14,8 +16,10 @@ AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
 WITHOUT_STEPS: Final = -1.0
 """The value of a solution without steps: below every probability."""
 
-Normalise = Literal["none", "rank", "min_max", "z"]
+Normalise = Literal["none", "rank", "min_max", "z", "sigmoid", "softmax"]
 """How scores are brought to one scale; see `normalised`."""
+
+NORMALISATIONS: Final[tuple[Normalise, ...]] = get_args(Normalise)
 
 
 def aggregate(steps: Sequence[float], rule: Aggregate, *, empty: float = WITHOUT_STEPS) -> float:
@@ -49,7 +53,8 @@ def normalised(values: Sequence[float], how: Normalise) -> list[float]:
 
     `rank`: the mean rank divided by the count, in (0, 1], so that the best of three is 1 and the worst
     1/3; `min_max`: linear onto [0, 1], and 1 where all are equal; `z`: distance from the mean in
-    standard deviations, 0 where all are equal.
+    standard deviations, 0 where all are equal; `sigmoid`: 1 / (1 + exp(-value)), each by itself;
+    `softmax`: shares that sum to one, in proportion to exp(value).
 
     >>> normalised([-3.0, -1.0, -1.0, 5.0], "rank")
     [0.25, 0.625, 0.625, 1.0]
@@ -58,6 +63,10 @@ def normalised(values: Sequence[float], how: Normalise) -> list[float]:
         return list(values)
     if how == "rank":
         return _ranks(values)
+    if how == "sigmoid":
+        return [1 / (1 + math.exp(min(-v, 700.0))) for v in values]  # exp(710) overflows
+    if how == "softmax":
+        return softmax(values)
     low, high = min(values), max(values)
     if how == "min_max":
         # Halved, so that the distance of two huge values does not overflow.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, get_args
 
 Reduction = Literal["lowest", "bottom", "tail", "mean"]
-"""How the confidences of the tokens become that of the text; see `confidence`."""
+"""How the confidences of the tokens become that of the text; see `text_confidence`."""
 
 REDUCTIONS: Final[tuple[Reduction, ...]] = get_args(Reduction)
 
@@ -85,7 +85,7 @@ def group_means(values: Sequence[float], window: int) -> list[float]:
     return found
 
 
-def confidence(
+def text_confidence(
     values: Sequence[float], how: Reduction, *, window: int = 64, share: float = 0.1
 ) -> float | None:
     """The confidences of a text's tokens as one; `None` where there are none.
@@ -93,7 +93,7 @@ def confidence(
     `lowest`: of the least sure group of `window` neighbours; `bottom`: the mean of the `share` of groups
     that are least sure, at least one; `tail`: the mean of the last `window` tokens; `mean`: of all.
 
-    >>> [confidence([1.0, 3.0, 5.0, 1.0], how, window=2) for how in REDUCTIONS]
+    >>> [text_confidence([1.0, 3.0, 5.0, 1.0], how, window=2) for how in REDUCTIONS]
     [2.0, 2.0, 3.0, 2.5]
     """
     if not values:

@@ -5,25 +5,42 @@ from __future__ import annotations
 from cogitate.core.candidates import Artifact
 from cogitate.core.protocols import Scorer
 
+from .combined import AllOf, AnyOf, Ensemble
 from .confidence import MeanLogprob, SelfCertainty
+from .distributions import Confidence, Entropy, Perplexity
+from .embedding import Clustered, Clusters, Medoid
 from .judge import Judge
+from .keeping import KeepTop
 from .likelihood import PTrue
 from .listwise import ListwiseJudge
-from .steps import STEP_VOTES, ProcessReward, StepVote, step_vote, steps_of
+from .steps import STEP_VOTES, OutcomeReward, ProcessReward, StepVote, step_vote, steps_of
+from .tool_calls import ToolCallVote
 from .votes import BestAnswer, Indifferent, Majority, Weighted
 
 __all__ = [
     "STEP_VOTES",
+    "AllOf",
+    "AnyOf",
     "BestAnswer",
+    "Clustered",
+    "Clusters",
+    "Confidence",
+    "Ensemble",
+    "Entropy",
     "Indifferent",
     "Judge",
+    "KeepTop",
     "ListwiseJudge",
     "Majority",
     "MeanLogprob",
+    "Medoid",
+    "OutcomeReward",
     "PTrue",
+    "Perplexity",
     "ProcessReward",
     "SelfCertainty",
     "StepVote",
+    "ToolCallVote",
     "Weighted",
     "default_scorer",
     "step_vote",

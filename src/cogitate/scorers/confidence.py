@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cogitate.core.candidates import Artifact, Score, Unscored
 from cogitate.core.errors import InvalidInput
@@ -43,6 +44,8 @@ class SelfCertainty:
 
     top: int = 5
     """Alternatives that count at each position, at most."""
+    separable: ClassVar[bool] = True
+    """Each candidate is judged by itself."""
 
     def __post_init__(self) -> None:
         if self.top < 2:
@@ -97,20 +100,25 @@ class MeanLogprob:
     -1.5
     """
 
+    separable: ClassVar[bool] = True
+    """Each candidate is judged by itself."""
+
     @property
     def logprobs(self) -> int:
         """It reads those of the chosen tokens."""
         return 0
 
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return [_mean_logprob(artifact) for artifact in states]
+        return [self.of(artifact) for artifact in states]
 
-
-def _mean_logprob(artifact: Artifact) -> Score | Unscored:
-    pieces = [piece for piece in artifact.completions if piece.text or piece.logprobs]
-    logs = [log for piece in pieces for log in piece.logprobs]
-    if not logs or not all(piece.logprobs for piece in pieces):
-        return _NEEDS_LOGPROBS
-    if not all(map(math.isfinite, logs)):
-        return Unscored("a token of it has a log-probability that is not a finite number", "form")
-    return Score(math.fsum(logs) / len(logs), features={"tokens": (float(len(logs)),)})
+    def of(self, artifact: Artifact) -> Score | Unscored:
+        """The score of one candidate; nothing is asked."""
+        pieces = [piece for piece in artifact.completions if piece.text or piece.logprobs]
+        logs = [log for piece in pieces for log in piece.logprobs]
+        if not logs or not all(piece.logprobs for piece in pieces):
+            return _NEEDS_LOGPROBS
+        if not all(map(math.isfinite, logs)):
+            return Unscored(
+                "a token of it has a log-probability that is not a finite number", "form"
+            )
+        return Score(math.fsum(logs) / len(logs), features={"tokens": (float(len(logs)),)})

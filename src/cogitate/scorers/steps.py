@@ -20,7 +20,7 @@ from cogitate.rules.aggregate import AGGREGATES, WITHOUT_STEPS, Aggregate, aggre
 from cogitate.rules.votes import Tie, majority, weighted
 
 from ._asking import each_once
-from .votes import NO_ANSWER, classes_of, reserve_of, vote_scores, with_own
+from .votes import NO_ANSWER, classes_of, logprobs_of, reserve_of, vote_scores, with_own
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
@@ -44,6 +44,10 @@ class ProcessReward:
     usually a probability; a candidate without steps has -1 and is not asked about. Where the model
     returns another number of scores than there are steps, or one that is not finite, the candidate is
     `Unscored`. Features: none.
+
+    Partial states are scored as far as they go. A model's score of a step depends on all steps before it, and
+    requests have no memory, so a search of depth d sends of the order of d^2 steps a line. Servers with a prefix
+    cache compute each step once all the same; equal solutions are asked about once.
 
     >>> flow = ProcessReward("min")(Task.of("2 + 2?"), [Artifact("a", steps=("a", "b"))])
     >>> flow.send(None).flows[0].send(None).steps
@@ -80,6 +84,42 @@ class ProcessReward:
         return Score(value, found)
 
 
+@dataclass(frozen=True)
+class OutcomeReward:
+    r"""A reward model's score of the whole solution.
+
+    It is asked as for a process reward model whose solution is one step, which is what servers that score or
+    classify whole texts make of it. `Score.value` is the model's own score, of any range. Equal texts are
+    asked about once; a candidate without text abstains. Partial states are scored by what is there. Features:
+    none.
+
+    >>> flow = OutcomeReward()(Task.of("2 + 2?"), [Artifact("2 + 2 is 4.\n\n#### 4")])
+    >>> flow.send(None).flows[0].send(None).steps
+    ('2 + 2 is 4.\n\n#### 4',)
+    """
+
+    role: str = "verifier"
+    separable: ClassVar[bool] = True
+    """Each candidate is judged by itself."""
+
+    def reserve(self, states: int) -> Budget | None:
+        """One call a candidate."""
+        return Budget(calls=states)
+
+    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
+        return await each_once(states, lambda a: a.text, lambda a: self._one(task, a.text))
+
+    async def _one(self, task: Task, text: str) -> Score | Unscored:
+        if not text.strip():
+            return Unscored("there is no text to score", "abstained")
+        found = await ScoreSteps(_question(task), (text,), role=self.role)
+        if len(found) != 1:
+            return Unscored(f"the verifier gave {len(found)} scores for one solution", "form")
+        if not math.isfinite(found[0]):
+            return Unscored("the verifier gave a score that is not a finite number", "form")
+        return Score(found[0])
+
+
 def _question(task: Task) -> Prompt:
     if not task.context:
         return Prompt.chat(*task.messages)
@@ -113,6 +153,11 @@ class StepVote:
     aggregate: Aggregate = "last"
     vote: StepRule = "vote"
     tie: Tie = "first"
+
+    @property
+    def logprobs(self) -> int:
+        """What the verifier reads."""
+        return -1 if self.vote == "majority" else logprobs_of(self.verifier)
 
     def reserve(self, states: int) -> Budget | None:
         """What the verifier is likely to cost."""
