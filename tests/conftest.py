@@ -35,3 +35,4 @@ def no_ambient_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings and keys do not reach the tests."""
     for name in ("COGITATE_CONFIG", "COGITATE_MODEL", "COGITATE_STRATEGY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COGITATE_CACHE", "off")  # nor does a reply of another run

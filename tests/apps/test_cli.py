@@ -22,7 +22,7 @@ SUM = "What is 2 + 2?"
 FOUR = 'fake(answers=["4"])'
 KEY = "sk-cogitate-Zq7canary0123456789"
 SOLVE_KEYS = {
-    *("answer", "score", "candidates", "usage", "cost"),
+    *("answer", "score", "candidates", "usage", "spent", "cost"),
     *("strategy", "model", "seed", "journal", "stopped"),
 }
 

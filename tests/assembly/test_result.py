@@ -35,7 +35,8 @@ def test_the_record_has_the_promised_fields_and_is_strict_json() -> None:
         parse_constant=lambda c: 1 / 0,
     )
     assert list(record) == [
-        "answer", "score", "candidates", "usage", "cost", "strategy", "model", "seed", "journal", "stopped",
+        "answer", "score", "candidates", "usage", "spent", "cost", "strategy", "model", "seed", "journal",
+        "stopped",
     ]  # fmt: skip
     assert (record["answer"], record["score"], record["cost"]) == ("4", 0.75, None)
     assert record["usage"] == {"tokens_out": 5, "calls": 2, "usd": None}

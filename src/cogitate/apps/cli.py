@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "viewing",
     "exporting",
     "listing",
+    "caching",
     "reproducing",
     "benching",
     "doctoring",

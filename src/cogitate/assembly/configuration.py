@@ -6,7 +6,6 @@ names the environment variable that holds one.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
@@ -15,18 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import UNITS, Budget
+from cogitate.drive.cache import DEFAULT_BYTES
 
 from .factory import nearest
+from .values import amount, check_url
 
 ROLES: Final = ("embedder", "judge", "policy", "refiner", "sketcher", "verifier")
 """The roles a model can be given for; a missing one falls back to `policy`."""
 
 DIALECTS: Final = ("generic", "llamacpp", "ollama", "openai", "sglang", "vllm")
 """The kinds of OpenAI-compatible server."""
+
+SEVERAL: Final = " | "
+"""Between the specs of servers that stand in for one another."""
 
 DEFAULT_MODEL: Final = "smollm2"
 """The model where none is named."""
@@ -43,6 +46,7 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
         "COGITATE_SECONDS": "default budget of seconds",
         "COGITATE_USD": "default budget of money",
         "COGITATE_FLOPS": "default budget of FLOPs",
+        "COGITATE_CACHE": "`off` or `on` for the reply cache, or its directory",
     }
 )
 """The environment variables that override the file."""
@@ -53,6 +57,10 @@ _BUDGET_VARIABLES: Final = {
     "COGITATE_SECONDS": "seconds",
     "COGITATE_USD": "usd",
     "COGITATE_FLOPS": "flops",
+}
+_SWITCH: Final = {
+    **dict.fromkeys(("off", "no", "false", "0"), False),
+    **dict.fromkeys(("on", "yes", "true", "1"), True),
 }
 _SECRET = re.compile(r"(?i)(^|_)(api_?key|key|secret|password|bearer|credential)s?$")
 _SECRET_VALUE = re.compile(r"(?i)^(sk|pk|hf|gsk|xai|ghp|bearer)[-_ ][\w-]{12,}")
@@ -126,6 +134,26 @@ class Configuration:
         """The default budget."""
         return Budget(**{unit: self._value(f"budget.{unit}", None) for unit in UNITS})
 
+    @property
+    def caches(self) -> bool:
+        """Whether replies of servers and local models are kept for the next run."""
+        return bool(self._value("cache.enabled", True))
+
+    @property
+    def cache_directory(self) -> Path:
+        """Where they are kept."""
+        named = self._value("cache.directory", "")
+        if named:
+            return Path(str(named)).expanduser()
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("cogitate")) / "replies"
+
+    @property
+    def cache_bytes(self) -> int:
+        """How large the cache may grow."""
+        return int(self._value("cache.max_bytes", DEFAULT_BYTES))
+
     def key(self, variable: str) -> str:
         """The key that an environment variable holds; empty where it is not set."""
         return self.environment.get(variable, "").strip()
@@ -140,6 +168,8 @@ class Configuration:
             rows.append(("strategy", "by the kind of answer", "default"))
         if not self.budget.bounds():
             rows.append(("budget", "no bound", "default"))
+        if "cache.directory" not in self.settings:
+            rows.append(("cache.directory", str(self.cache_directory), "default"))
         held = {e.key_variable for e in self.endpoints.values() if e.key_variable}
         rows += [
             (f"key {v}", "set" if self.key(v) else "not set", f"environment {v}")
@@ -235,6 +265,7 @@ class _Reader:
             "endpoints": self.endpoint,
             "prices": self.price,
             "budget": self.limit,
+            "cache": self.cached,
         }
         for name, value in raw.items():
             if name in ("model", "strategy"):
@@ -251,12 +282,15 @@ class _Reader:
         for variable, name in (("COGITATE_MODEL", "model"), ("COGITATE_STRATEGY", "strategy")):
             if environment.get(variable):
                 self.settings[name] = Setting(environment[variable], f"environment {variable}")
+        if held := environment.get("COGITATE_CACHE"):
+            source, said = "environment COGITATE_CACHE", _SWITCH.get(held.lower())
+            self.settings["cache.enabled"] = Setting(said is not False, source)
+            if said is None:
+                self.settings["cache.directory"] = Setting(held, source)
         for variable, unit in _BUDGET_VARIABLES.items():
             if environment.get(variable):
-                amount = _amount(
-                    environment[variable], unit, f"the environment variable {variable}"
-                )
-                self.settings[f"budget.{unit}"] = Setting(amount, f"environment {variable}")
+                held = amount(environment[variable], unit, f"the environment variable {variable}")
+                self.settings[f"budget.{unit}"] = Setting(held, f"environment {variable}")
 
     def alias(self, name: str, value: Any) -> None:
         self.aliases[name] = self.keep(f"aliases.{name}", self.text(f"aliases.{name}", value))
@@ -264,12 +298,25 @@ class _Reader:
     def role(self, name: str, value: Any) -> None:
         if name not in ROLES:
             raise self.error(f"has no role {name!r}{nearest(name, ROLES)}")
-        self.roles[name] = self.keep(f"roles.{name}", self.text(f"roles.{name}", value))
+        specs: list[Any] = cast(list[Any], value) if isinstance(value, list) else [value]
+        text = SEVERAL.join(self.text(f"roles.{name}", spec) for spec in specs)
+        self.roles[name] = self.keep(f"roles.{name}", text)
+
+    def cached(self, name: str, value: Any) -> None:
+        if name not in (known := ("enabled", "directory", "max_bytes")):
+            raise self.error(f"has no setting {name!r} in [cache]{nearest(name, known)}")
+        if name == "enabled" and not isinstance(value, bool):
+            raise self.error("needs true or false at cache.enabled")
+        if name == "directory":
+            value = self.text("cache.directory", value)
+        elif name == "max_bytes":
+            value = amount(value, "bytes", f"cache.max_bytes in {self.file}")
+        self.keep(f"cache.{name}", value)
 
     def limit(self, unit: str, value: Any) -> None:
         if unit not in UNITS:
             raise self.error(f"has no budget unit {unit!r}{nearest(unit, UNITS)}")
-        self.keep(f"budget.{unit}", _amount(value, unit, f"budget.{unit} in {self.file}"))
+        self.keep(f"budget.{unit}", amount(value, unit, f"budget.{unit} in {self.file}"))
 
     def price(self, model: str, value: Any) -> None:
         self.prices[model] = self.priced(f"prices.{model}", value)
@@ -313,7 +360,7 @@ class _Reader:
         if "input" not in held or "output" not in held:
             raise self.error(f"needs input and output in {at}, in dollars per million tokens")
         amounts = {
-            k: _amount(v, "usd", f"{at}.{k} in {self.file}", zero=True) for k, v in held.items()
+            k: amount(v, "usd", f"{at}.{k} in {self.file}", zero=True) for k, v in held.items()
         }
         return Price(**amounts)
 
@@ -348,42 +395,3 @@ class _Reader:
 
     def error(self, what: str) -> InvalidInput:
         return InvalidInput(f"the configuration file {self.file} {what}")
-
-
-def check_url(url: str, where: str) -> None:
-    """Refuse what is no web address, and an address that carries a password or a query.
-
-    Raises:
-        InvalidInput: without repeating the address.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise InvalidInput(f"{where} is not a web address; write http://HOST:PORT/v1") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise InvalidInput(f"{where} is not a web address; write http://HOST:PORT/v1")
-    if parts.username or parts.password or parts.query:
-        raise InvalidInput(
-            f"{where} carries a password or a query; put the key into an environment variable and name "
-            "it in key_variable of the configuration"
-        )
-
-
-def _amount(value: Any, unit: str, where: str, *, zero: bool = False) -> float:
-    whole = unit in ("tokens_in", "tokens_out", "calls")
-    try:
-        amount = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError, OverflowError):
-        amount = math.nan
-    least = amount >= 0 if zero else amount > 0
-    if not math.isfinite(amount) or not least or (whole and amount != int(amount)):
-        wanted = (
-            "a whole number above 0"
-            if whole
-            else "a number of at least 0"
-            if zero
-            else "a number above 0"
-        )
-        raise InvalidInput(f"{where} is {value!r}; it must be {wanted}")
-    return int(amount) if whole else amount

@@ -21,6 +21,7 @@ from cogitate.core.usage import ZERO, Budget, Usage
 from cogitate.drive import FileJournal, Run, Stop, run_async
 
 from .configuration import Configuration, load
+from .keeping import CacheLike, Kept, keeping
 from .models import ModelLike, Models, named, opened
 from .own import Function, functions_of
 from .planning import (
@@ -131,24 +132,27 @@ class Tally:
 
     def __init__(self, more: Listener | None) -> None:
         self._more = more
-        self._spent: dict[str, dict[str, Usage]] = {}
+        self._charged: dict[str, dict[str, Usage]] = {}
+        self._spent: dict[str, Usage] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Answered):
             used = getattr(event.outcome, "usage", None)
             if used is not None and used is not ZERO:
-                roles = self._spent.setdefault(event.stream, {})
+                roles = self._charged.setdefault(event.stream, {})
                 roles[event.request.role] = roles.get(event.request.role, ZERO) + used
+                if not getattr(event.outcome, "cached", False):
+                    self._spent[event.stream] = self._spent.get(event.stream, ZERO) + used
         if self._more is not None:
             self._more(event)
 
-    def take(self, stream: str, book: FileJournal | None) -> dict[str, Usage]:
-        """The usage of a finished stream by role; that of a sealed one comes from the journal."""
-        found = self._spent.pop(stream, None)
-        if found is None and book is not None:
-            seal = book.sealed(stream)
-            found = {r: decode(Usage, u) for r, u in seal["roles"].items()} if seal else None
-        return found or {}
+    def take(self, stream: str, book: FileJournal | None) -> tuple[dict[str, Usage], Usage]:
+        """The usage of a finished stream by role, and what of it was paid for; a seal knows them, too."""
+        roles, spent = self._charged.pop(stream, None), self._spent.pop(stream, ZERO)
+        if roles is None and book is not None and (seal := book.sealed(stream)) is not None:
+            roles = {role: decode(Usage, used) for role, used in seal["roles"].items()}
+            spent = decode(Usage, seal["spent"]) if "spent" in seal else sum(roles.values(), ZERO)
+        return roles or {}, spent
 
 
 async def solve_many(
@@ -167,6 +171,7 @@ async def solve_many(
     functions: Mapping[str, Function] | None = None,
     configuration: Configuration | None = None,
     from_mismatch: bool = False,
+    cache: CacheLike = None,
 ) -> AsyncGenerator[Result, None]:
     """Answer many tasks under one budget; results come in the order of the tasks.
 
@@ -189,6 +194,7 @@ async def solve_many(
         functions: the callers' functions that specs read from text name.
         configuration: by default read from the file and the environment.
         from_mismatch: go on with a journal of changed prompts or code, keeping what matches.
+        cache: as for `solve`.
 
     Raises:
         InvalidInput: for what cannot be done; said before anything is spent where it can be known.
@@ -208,9 +214,10 @@ async def solve_many(
         held,
         MappingProxyType(dict(functions or {})),
     )
-    async with aclosing(_results(run, journal, listen, stop, from_mismatch)) as results:
-        async for result in results:
-            yield result
+    with keeping(cache, held) as kept:
+        async with aclosing(_results(run, journal, listen, stop, from_mismatch, kept)) as results:
+            async for result in results:
+                yield result
 
 
 async def _results(
@@ -219,11 +226,15 @@ async def _results(
     listen: Listener | None,
     stop: Stop | None,
     from_mismatch: bool,
+    kept: Kept,
 ) -> AsyncGenerator[Result, None]:
     path = Path(journal) if journal is not None else None
     own = functions_of([part for part in (many.strategy, many.scorer) if part is not None])
     async with opened(
-        many.models, many.configuration, functions={**many.functions, **own}
+        many.models,
+        many.configuration,
+        functions={**many.functions, **own},
+        keep_all=kept.every,
     ) as models:
         check_units(many.budget, models)
         check_served(cast(Any, many.strategy), models)
@@ -233,9 +244,10 @@ async def _results(
         tally, queue = Tally(listen), asyncio.Queue[Result | None]()
 
         def deliver(number: int, plan: Plan, ranking: Ranking[Artifact]) -> None:
-            roles = tally.take(str(number), book)
-            spent = sum(roles.values(), ZERO)
-            queue.put_nowait(result_of(plan, Run(ranking, spent, roles), path))
+            roles, spent = tally.take(str(number), book)
+            done = Run(ranking, sum(roles.values(), ZERO), roles, spent=spent)
+            notes = (*models.notes, *kept.notes)
+            queue.put_nowait(result_of(plan, done, path, notes=notes))
 
         async def drive() -> Run[None]:
             try:
@@ -249,6 +261,7 @@ async def _results(
                     keep_refusals=book is None or same_budget(book.header, many.budget),
                     from_mismatch=from_mismatch,
                     elapsed_s=0.0 if book is None else book.elapsed_s,
+                    cache=kept.replies,
                 )
             finally:
                 queue.put_nowait(None)

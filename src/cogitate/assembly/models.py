@@ -6,29 +6,26 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlsplit
+from typing import Final, cast
 
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Engine
-from cogitate.drive import Router
+from cogitate.drive import Endpoints, Router
 
 from . import factory
-from .configuration import ROLES, Configuration, Endpoint, check_url
+from .configuration import ROLES, SEVERAL, Configuration, Endpoint
 from .factory import nearest
 from .own import Function, OwnModel
+from .servers import described, open_server, open_servers
 from .spec import read
-
-if TYPE_CHECKING:
-    from cogitate.engines.openai import Capabilities, Dialect, Secret
-
-OPENAI_HOST: Final = "api.openai.com"
-"""The one host that the key in `OPENAI_API_KEY` is sent to without being configured."""
 
 Source = str | OwnModel | Engine
 """What one role may be given."""
 ModelLike = Source | Iterable[str] | Mapping[str, Source]
-"""A spec, several `ROLE=SPEC`, a mapping by role, a function's model, or an engine of the caller's."""
+"""A spec, several `ROLE=SPEC`, a mapping by role, a function's model, or an engine of the caller's.
+
+Servers given for one role again, or joined as `SPEC | SPEC`, stand in for one another.
+"""
 
 _LATER: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -108,10 +105,10 @@ def named(model: ModelLike | None, configuration: Configuration) -> Models:
     elif isinstance(model, Mapping):
         roles.update(cast(Mapping[str, Source], model))
     elif isinstance(model, str) or not isinstance(model, Iterable):
-        _add(roles, model)
+        _add(roles, model, configuration)
     else:
         for item in cast(Iterable[Source], model):
-            _add(roles, item)
+            _add(roles, item, configuration)
     for role in roles:
         if role not in ROLES:
             raise InvalidInput(f"there is no role {role!r}{nearest(role, ROLES)}")
@@ -135,6 +132,12 @@ class Opened:
             role: ",".join(e.fingerprint for e in held) for role, held in self.router.roles.items()
         }
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What became of endpoints that stand in for one another, one sentence each."""
+        several = {id(e): e for e in self.router.engines if isinstance(e, Endpoints)}
+        return tuple(note for engine in several.values() for note in engine.notes)
+
 
 @asynccontextmanager
 async def opened(
@@ -142,10 +145,13 @@ async def opened(
     configuration: Configuration,
     *,
     functions: Mapping[str, Function] | None = None,
+    keep_all: bool = False,
 ) -> AsyncGenerator[Opened, None]:
     """Open every engine, and close those we opened.
 
     Equal specs share an engine. Grading, and the caller's functions, are served beside the models.
+    A cache keeps what servers and local models reply; with `keep_all` what free models, functions and
+    engines of the caller's reply, too.
 
     Raises:
         InvalidInput: for a model that is not there, with how to get it.
@@ -155,6 +161,7 @@ async def opened(
     mine: dict[str, Engine] = {}
     services: list[Engine] = []
     roles: dict[str, tuple[Engine, ...]] = {}
+    unkept: list[Engine] = []
     try:
         for role, source in models.roles.items():
             if isinstance(source, str):
@@ -166,12 +173,14 @@ async def opened(
                 roles[role] = (mine[f"{role} {source}"],)
             else:
                 roles[role] = (source,)  # the caller's own engine; the caller closes it
+            if not (isinstance(source, str) and not is_free(source, configuration)):
+                unkept += roles[role]
         services.append(Grader())
         if functions:
             from cogitate.engines.functions import Functions
 
             services.append(Functions(functions))
-        yield Opened(Router(roles, services), models)
+        yield Opened(Router(roles, services, unkept=() if keep_all else unkept), models)
     finally:
         for engine in (*mine.values(), *services):
             await engine.close()
@@ -184,14 +193,17 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
         InvalidInput: in one sentence: what is missing and how to get it.
         Failed: where a server cannot be reached or does not let us in.
     """
-    target = _resolved(spec.strip(), configuration)
+    targets = _targets(spec, configuration)
+    if len(targets) > 1:
+        return await _several(spec, targets, configuration)
+    target = targets[0]
     if isinstance(target, Endpoint):
-        return await _server(target, configuration)
+        return await open_server(target, configuration)
     scheme, colon, rest = target.partition(":")
     if colon and scheme in _LATER:
         raise InvalidInput(f"the model {target[:80]!r} was asked for; {_LATER[scheme]}")
     if colon and scheme == "openai":
-        return await _server(_endpoint(rest, configuration), configuration)
+        return await open_server(described(rest, configuration), configuration)
     if colon and scheme == "gguf":
         return await _local(rest)
     if colon and scheme == "pool":
@@ -201,6 +213,32 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
     if target.partition("(")[0].strip() == "fake":
         return read(target, "model", {"fake": fake}).for_kind("text")
     return await _known(target, configuration)
+
+
+async def _several(
+    spec: str, targets: Iterable[str | Endpoint], configuration: Configuration
+) -> Engine:
+    if not _are_servers(spec, configuration):
+        raise InvalidInput(
+            f"the models {spec[:200]!r} were asked for together; only servers can stand in for one "
+            "another, such as openai:http://one/v1#m | openai:http://other/v1#m"
+        )
+    servers = [
+        target
+        if isinstance(target, Endpoint)
+        else described(target.partition(":")[2], configuration)
+        for target in targets
+    ]
+    return await open_servers(servers, configuration)
+
+
+def is_free(spec: str, configuration: Configuration) -> bool:
+    """Whether asking again costs nothing, so that its replies need not be kept: fakes, worlds, recordings."""
+    return all(
+        isinstance(target, str)
+        and (target.startswith(("sim:", "pool:")) or target.partition("(")[0].strip() == "fake")
+        for target in _targets(spec, configuration)
+    )
 
 
 def known_names(configuration: Configuration) -> list[str]:
@@ -259,90 +297,38 @@ def _recorded(name: str) -> Engine:
     return RecordedModel(open_pool(name))
 
 
-def _endpoint(text: str, configuration: Configuration) -> Endpoint:
-    url, _, model = text.partition("#")
-    check_url(url, "the address in openai:BASE_URL#MODEL")
-    if not model:
-        raise InvalidInput(f"openai:{url} names no model; write openai:{url}#MODEL")
-    known = [e for e in configuration.endpoints.values() if _same_server(e.base_url, url)]
-    variable = next((e.key_variable for e in known if e.key_variable), "")
-    if not variable and urlsplit(url).hostname == OPENAI_HOST:
-        variable = "OPENAI_API_KEY"
-    dialect = next((e.dialect for e in known if e.dialect), "")
-    price = next((e.price for e in known if e.model == model and e.price), None)
-    return Endpoint("", url, model, variable, dialect, price)
-
-
-async def _server(endpoint: Endpoint, configuration: Configuration) -> Engine:
-    from cogitate.engines.openai import OpenAICompatible, Price, Secret
-
-    key = None
-    if endpoint.key_variable:
-        key = Secret.named(endpoint.key_variable, configuration.environment)
-        if key is None:
-            raise InvalidInput(
-                f"the server {endpoint.base_url} needs a key, but the environment variable "
-                f"{endpoint.key_variable} is not set; set it and try again"
-            )
-    held = endpoint.price or configuration.prices.get(endpoint.model)
-    return OpenAICompatible(
-        endpoint.base_url,
-        endpoint.model,
-        key=key,
-        capabilities=await _identified(endpoint, key),
-        price=None if held is None else Price(held.input, held.output, held.cached),
-    )
-
-
-async def _identified(endpoint: Endpoint, key: Secret | None) -> Capabilities:
-    """What the server is; one that does not list its models is taken as the plainest kind."""
-    from cogitate.engines.openai import Timeouts, assumed
-    from cogitate.engines.openai.client import Client
-    from cogitate.engines.openai.identify import identify
-
-    dialect = cast("Dialect", endpoint.dialect or "generic")
-    client = Client(
-        endpoint.base_url,
-        endpoint.model,
-        key,
-        Timeouts(connect_s=10, first_byte_s=20, between_bytes_s=20),
-    )
-    try:
-        found = await identify(client, dialect)
-    except Failed as failure:
-        if failure.kind in ("missing", "malformed", "unsupported"):
-            return assumed(dialect)
-        raise
-    finally:
-        await client.close()
-    if found.models and endpoint.model not in found.models and found.dialect != "llamacpp":
-        raise InvalidInput(
-            f"the server {endpoint.base_url} has no model {endpoint.model!r}"
-            f"{nearest(endpoint.model, found.models[:12])}"
-        )
-    return found
-
-
-def _same_server(one: str, other: str) -> bool:
-    a, b = urlsplit(one), urlsplit(other)
-    return (a.scheme, a.netloc.lower(), a.path.rstrip("/")) == (
-        b.scheme,
-        b.netloc.lower(),
-        b.path.rstrip("/"),
-    )
-
-
-def _add(roles: dict[str, Source], item: Source) -> None:
+def _add(roles: dict[str, Source], item: Source, configuration: Configuration) -> None:
     role, spec = "policy", item
     if isinstance(item, str):
         left, equals, right = item.partition("=")
         if equals and left.strip() in ROLES:
             role, spec = left.strip(), right.strip()
-    if role in roles:
-        raise InvalidInput(
-            f"two models were given for the role {role}; give others as ROLE=SPEC, roles are {', '.join(ROLES)}"
-        )
+    held = roles.get(role)
+    if held is not None:
+        if not (_are_servers(held, configuration) and _are_servers(spec, configuration)):
+            raise InvalidInput(
+                f"two models were given for the role {role}; give others as ROLE=SPEC, roles are "
+                f"{', '.join(ROLES)}; only servers can stand in for one another"
+            )
+        spec = f"{held}{SEVERAL}{spec}"
     roles[role] = spec
+
+
+def _are_servers(source: Source, configuration: Configuration) -> bool:
+    return isinstance(source, str) and all(
+        isinstance(target, Endpoint) or target.startswith("openai:")
+        for target in _targets(source, configuration)
+    )
+
+
+def _targets(spec: str, configuration: Configuration) -> list[str | Endpoint]:
+    """What a spec stands for: one model, or the servers that it joins."""
+    found: list[str | Endpoint] = []
+    for part in spec.split(SEVERAL):
+        target = _resolved(part.strip(), configuration)
+        several = isinstance(target, str) and SEVERAL in target
+        found += _targets(str(target), configuration) if several else [target]
+    return found
 
 
 def _policy_first(role: str) -> tuple[bool, str]:

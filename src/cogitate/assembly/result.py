@@ -34,7 +34,7 @@ class Result:
     """Spec of the model or models."""
     seed: int
     usage: Usage = ZERO
-    """Everything spent, by all roles."""
+    """Everything charged against the budget, by all roles."""
     roles: Mapping[str, Usage] = field(default_factory=lambda: MappingProxyType({}))
     """The same by role: `policy`, `judge`, `grader`…"""
     stopped: str = ""
@@ -44,6 +44,10 @@ class Result:
     """Why this strategy and this scorer were used, where the caller did not choose them."""
     problem: str = ""
     """What went wrong beside the answer, such as a disk too full to finish the journal."""
+    paid: Usage | None = None
+    """The part of `usage` that did not come from the reply cache; `None`: all of it."""
+    notes: tuple[str, ...] = ()
+    """What a person may want to know: an endpoint that was left alone, a damaged cache."""
     parsed: Any = None
     """The answer as the caller's pydantic model, where `kind` was one."""
 
@@ -73,13 +77,22 @@ class Result:
         return self.ranking.items
 
     @property
+    def spent(self) -> Usage:
+        """What this run, with those it goes on with, really paid for; the rest came from the reply cache."""
+        return self.usage if self.paid is None else self.paid
+
+    @property
     def cost(self) -> float | None:
-        """Money in United States dollars; `None` where a price is unknown."""
-        return self.usage.usd
+        """Money spent, in United States dollars; `None` where a price is unknown."""
+        return self.spent.usd
 
     def to_json(self) -> dict[str, Any]:
-        """The public record: `{answer, score, candidates, usage, cost, strategy, model, seed, journal, stopped}`."""
-        return {
+        """The public record: `{answer, score, candidates, usage, spent, cost, strategy, model, seed, journal, stopped}`.
+
+        `usage` is what was charged against the budget, `spent` what was paid for; they differ where replies
+        came from the cache. `notes` is there where there are any.
+        """
+        record = {
             "answer": self.answer,
             "score": self.score,
             "candidates": [
@@ -87,6 +100,7 @@ class Result:
                 for c in self.ranking.items
             ],
             "usage": self.usage.as_dict(),
+            "spent": self.spent.as_dict(),
             "cost": self.cost,
             "strategy": str(self.strategy),
             "model": self.model,
@@ -94,6 +108,7 @@ class Result:
             "journal": str(self.journal) if self.journal is not None else None,
             "stopped": self.stopped,
         }
+        return record | ({"notes": list(self.notes)} if self.notes else {})
 
     def __str__(self) -> str:
         found = self.answer if self.answer is not None else self.text
@@ -112,6 +127,7 @@ class Result:
         spent = "".join(
             _cost_row(escape(role or "flow"), used) for role, used in sorted(self.roles.items())
         )
+        paid = _cost_row("of it paid for", self.spent) if self.spent != self.usage else ""
         ended = f"<p>stopped: {escape(self.stopped)}</p>" if self.stopped else ""
         why = f"<p>{escape(self.reason)}</p>" if self.reason else ""
         return (
@@ -120,7 +136,7 @@ class Result:
             f"<tbody>{rows}</tbody></table>{rest}"
             "<table><thead><tr><th>role</th><th>calls</th><th>tokens in</th><th>cached</th>"
             f"<th>tokens out</th><th>USD</th></tr></thead><tbody>{spent}{_cost_row('all', self.usage)}"
-            f"</tbody></table><p><code>{escape(str(self.strategy))}</code> on "
+            f"{paid}</tbody></table><p><code>{escape(str(self.strategy))}</code> on "
             f"<code>{escape(self.model)}</code>, seed {self.seed}</p></div>"
         )
 

@@ -18,6 +18,7 @@ from cogitate.drive import FileJournal, Run, Stop
 from cogitate.drive import replay as drive_from
 
 from .configuration import Configuration, load
+from .keeping import CacheLike
 from .many import AT_MOST, Many, Tally
 from .models import ModelLike, Models, named
 from .own import Function, functions_of, given
@@ -123,9 +124,9 @@ def replay_many(path: str | Path, *, listen: Listener | None = None) -> list[Res
         tally, found = Tally(listen), list[Result]()
 
         def deliver(number: int, plan: Plan, ranking: Ranking[Artifact]) -> None:
-            roles = tally.take(str(number), book)
-            spent = sum(roles.values(), ZERO)
-            found.append(result_of(plan, Run(ranking, spent, roles), Path(path)))
+            roles, spent = tally.take(str(number), book)
+            run = Run(ranking, sum(roles.values(), ZERO), roles, spent=spent)
+            found.append(result_of(plan, run, Path(path)))
 
         drive_from(many.flow(deliver), book, budget=many.budget, listen=tally)
         return found
@@ -141,6 +142,7 @@ def resume(
     stop: Stop | None = None,
     configuration: Configuration | None = None,
     from_mismatch: bool = False,
+    cache: CacheLike = None,
 ) -> Result:
     """Go on with an unfinished run of `solve` from its journal alone; what it holds is not paid again.
 
@@ -152,7 +154,9 @@ def resume(
         listen: hears every event.
         stop: a handle that ends the run.
         configuration: by default read from the file and the environment.
-        from_mismatch: keep what matches where prompts or code have changed.
+        from_mismatch: keep what matches where prompts or code have changed; the rest comes from the cache
+            where it has it.
+        cache: as for `solve`.
 
     Raises:
         JournalError: for a file that is no such journal.
@@ -170,6 +174,13 @@ def resume(
         plan = replace(plan, budget=check_budget(budget))
     end = stop or Stop()
     return in_thread(
-        lambda: carry_out(plan, journal=path, listen=listen, stop=end, from_mismatch=from_mismatch),
+        lambda: carry_out(
+            plan,
+            journal=path,
+            listen=listen,
+            stop=end,
+            from_mismatch=from_mismatch,
+            cache=cache,
+        ),
         end,
     )

@@ -19,6 +19,7 @@ from cogitate.core.events import Listener
 from cogitate.core.usage import Budget
 from cogitate.drive import FileJournal, Run, Stop, replay, run_async
 
+from .keeping import CacheLike, Kept, keeping
 from .models import opened
 from .planning import Plan
 from .result import Result
@@ -38,16 +39,32 @@ async def carry_out(
     listen: Listener | None = None,
     stop: Stop | None = None,
     from_mismatch: bool = False,
+    cache: CacheLike = None,
 ) -> Result:
     """Open the models, drive the plan, close everything.
 
-    A journal that holds the beginning of the same run is gone on with; what it has is not paid again.
+    A journal that holds the beginning of the same run is gone on with; what it has is not paid again,
+    and neither is what the cache has.
 
     Raises:
         CogitateError: in one sentence.
     """
     path = Path(journal) if journal is not None else None
-    async with opened(plan.models, plan.configuration, functions=plan.functions) as models:
+    with keeping(cache, plan.configuration) as kept:
+        return await _carried_out(plan, path, listen, stop, from_mismatch, kept)
+
+
+async def _carried_out(
+    plan: Plan,
+    path: Path | None,
+    listen: Listener | None,
+    stop: Stop | None,
+    from_mismatch: bool,
+    kept: Kept,
+) -> Result:
+    async with opened(
+        plan.models, plan.configuration, functions=plan.functions, keep_all=kept.every
+    ) as models:
         plan.check(models)
         book = (
             None if path is None else begun(path, plan.header(models.fingerprints), from_mismatch)
@@ -66,10 +83,11 @@ async def carry_out(
                 keep_failures=book is None or not in_vain(book, plan),
                 from_mismatch=from_mismatch,
                 elapsed_s=0.0 if book is None else book.elapsed_s,
+                cache=kept.replies,
             )
         finally:
             problem = ended(book)
-    return result_of(plan, run, path, problem)
+        return result_of(plan, run, path, problem, (*models.notes, *kept.notes))
 
 
 def in_vain(book: FileJournal, plan: Plan) -> bool:
@@ -125,7 +143,11 @@ def ended(book: FileJournal | None) -> str:
 
 
 def result_of(
-    plan: Plan, run: Run[Ranking[Artifact]], journal: Path | None = None, problem: str = ""
+    plan: Plan,
+    run: Run[Ranking[Artifact]],
+    journal: Path | None = None,
+    problem: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Result:
     """What a finished run says."""
     ranking = run.value
@@ -137,12 +159,14 @@ def result_of(
         model=str(plan.models),
         seed=plan.seed,
         usage=run.usage,
+        paid=run.spent,
         roles=MappingProxyType(dict(run.roles)),
         stopped=_STOPPED.get(run.stopped, run.stopped) or ranking.stopped,
         journal=journal,
         reason=plan.reason,
         parsed=plan.asked.parse(best),
         problem=problem or run.problem,
+        notes=notes,
     )
 
 

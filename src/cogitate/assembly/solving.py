@@ -12,6 +12,7 @@ from cogitate.core.usage import Budget
 from cogitate.drive import Stop
 
 from .configuration import Configuration, load
+from .keeping import CacheLike
 from .models import ModelLike
 from .own import Function
 from .planning import Chosen, plan
@@ -34,6 +35,7 @@ def solve(
     functions: Mapping[str, Function] | None = None,
     configuration: Configuration | None = None,
     from_mismatch: bool = False,
+    cache: CacheLike = None,
 ) -> Result:
     """Answer one question as well as the budget can buy, and say what it cost.
 
@@ -59,6 +61,10 @@ def solve(
         functions: the callers' functions that specs read from text name.
         configuration: by default read from the file and the environment.
         from_mismatch: go on with a journal of changed prompts or code, keeping what matches.
+        cache: by default the replies of servers and local models are kept for later runs: the same
+            question with the same seed gives the same answer and costs nothing, more samples pay only
+            for the new ones, and another seed asks anew. `False` asks everything again; `True` or a
+            directory keeps the replies of every model.
 
     Raises:
         InvalidInput: for what cannot be done; said before anything is spent.
@@ -78,7 +84,12 @@ def solve(
     end = stop or Stop()
     return in_thread(
         lambda: carry_out(
-            settled, journal=journal, listen=listen, stop=end, from_mismatch=from_mismatch
+            settled,
+            journal=journal,
+            listen=listen,
+            stop=end,
+            from_mismatch=from_mismatch,
+            cache=cache,
         ),
         end,
     )
@@ -99,6 +110,7 @@ async def solve_async(
     functions: Mapping[str, Function] | None = None,
     configuration: Configuration | None = None,
     from_mismatch: bool = False,
+    cache: CacheLike = None,
 ) -> Result:
     """`solve` for use inside an event loop; cancelling it cancels the work."""
     settled = plan(
@@ -113,5 +125,10 @@ async def solve_async(
         configuration=configuration or load(),
     )
     return await carry_out(
-        settled, journal=journal, listen=listen, stop=stop, from_mismatch=from_mismatch
+        settled,
+        journal=journal,
+        listen=listen,
+        stop=stop,
+        from_mismatch=from_mismatch,
+        cache=cache,
     )

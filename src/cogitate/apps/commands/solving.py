@@ -38,7 +38,8 @@ def register(subcommands: Any) -> None:
         action="append",
         metavar="[ROLE=]SPEC",
         help="smollm2 (default), gguf:PATH, openai:BASE_URL#MODEL, sim:…, fake; give it again with a "
-        "role (policy, judge, verifier, refiner) to mix models",
+        "role (policy, judge, verifier, refiner) to mix models, or with a second server of one model, "
+        "which stands in for the first",
     )
     command.add_argument("--strategy", metavar="SPEC", help="for instance self_consistency(n=8)")
     command.add_argument("--scorer", metavar="SPEC", help="for instance judge(); otherwise by kind")
@@ -53,6 +54,13 @@ def register(subcommands: Any) -> None:
         "--from-mismatch",
         action="store_true",
         help="go on with a journal though prompts or code changed, keeping what matches",
+    )
+    command.add_argument(
+        "--cache",
+        action=argparse.BooleanOptionalAction,
+        help="replies of servers and local models are kept: the same question with the same seed gives "
+        "the same answer at no cost, and --seed asks anew; --no-cache asks everything again, --cache keeps "
+        "the replies of every model",
     )
     command.add_argument("--config", type=Path, help="configuration file (default: cogitate.toml)")
     add_budget(command)
@@ -145,6 +153,7 @@ def execute(chosen: argparse.Namespace) -> int:
             listen=listen,
             configuration=configuration,
             from_mismatch=chosen.from_mismatch,
+            cache=chosen.cache,
         )
     return conclude(result, as_json=chosen.json)
 
@@ -200,7 +209,8 @@ def show(result: Result) -> None:
         lines.append(f"stopped   {result.stopped}")
     if result.journal is not None:
         lines.append(f"journal   {result.journal}")
+    lines += [f"note      {one_line(note, 400)}" for note in result.notes]
     out.print("\n".join(lines), style="dim", soft_wrap=True)
     if len(result.ranking.items) > 1:
         out.print(candidate_table(result.ranking.items))
-    out.print(cost_lines(result.roles, result.usage))
+    out.print(cost_lines(result.roles, result.usage, result.spent))

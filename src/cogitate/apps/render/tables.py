@@ -130,11 +130,19 @@ def accuracy_table(curve: Curve) -> Grid:
     )
 
 
-def cost_lines(roles: Mapping[str, Usage], total: Usage | None = None) -> Grid:
-    """What was spent, one row a role and one for all."""
+def cost_lines(
+    roles: Mapping[str, Usage], total: Usage | None = None, paid: Usage | None = None
+) -> Grid:
+    """What was charged, one row a role and one for all; one more where less was `paid`."""
     whole = sum(roles.values(), ZERO) if total is None else total
     used = sorted((role, u) for role, u in roles.items() if u != ZERO)
-    spent = used if len(used) == 1 and used[0][1] == whole else [*used, ("all", whole)]
+    alone = len(used) == 1 and used[0][1] == whole
+    spent = used if alone else [*used, ("all", whole)]
+    sums = () if alone else (len(spent) - 1,)
+    kept = paid is not None and paid != whole
+    if paid is not None and kept:
+        spent = [*spent, ("of it paid", paid)]
+        sums = (*sums, len(spent) - 1)
     columns: list[tuple[str, Callable[[Usage], str]]] = [
         ("calls", lambda u: count(u.calls)),
         ("tokens in", lambda u: count(u.tokens_in)),
@@ -153,10 +161,20 @@ def cost_lines(roles: Mapping[str, Usage], total: Usage | None = None) -> Grid:
     return Grid(
         head=("role", *(name for name, _ in shown)),
         rows=tuple((role, *(cell(u) for _, cell in shown)) for role, u in spent),
-        caption="some of it is estimated" if whole.estimated else "",
+        caption=_remarks(whole, paid if kept else None),
         right=frozenset(range(1, len(shown) + 1)),
-        bold=frozenset({len(spent) - 1}) if len(spent) > 1 else frozenset(),
+        bold=frozenset(sums),
     )
+
+
+def _remarks(charged: Usage, paid: Usage | None) -> str:
+    found = ["some of it is estimated"] if charged.estimated else []
+    if paid is not None:
+        kept = charged.calls - paid.calls
+        found.append(
+            f"{kept} of {charged.calls} replies were kept from earlier runs and cost nothing"
+        )
+    return "; ".join(found)
 
 
 def candidate_table(
