@@ -45,6 +45,8 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
         elif option is float:
             low, high = FLOATS.get(parameter.name, (parameter.default, parameter.default))
             found.append(st.floats(low or 0.0, high or 0.0))
+        elif parameter.name == "weights":  # as many as there are scorers
+            found.append(st.just(parameter.default))
         elif parameter.name in TEXTS:
             found.append(TEXTS[parameter.name])
         else:
@@ -57,7 +59,8 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
 def items(hint: Any, depth: int) -> st.SearchStrategy[Any]:
     if typing.get_origin(hint) is Annotated:
         family = hint.__metadata__[0]
-        return made(family, depth - 1) if depth else st.just(TABLE["greedy"]())
+        least = TABLE["majority" if family == "scorer" else "greedy"]
+        return made(family, depth - 1) if depth else st.just(least())
     return st.floats(1, 9) if hint is float else st.text(min_size=1, max_size=5)
 
 

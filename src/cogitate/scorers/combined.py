@@ -37,9 +37,9 @@ Values = Sequence[float | None]
 class AllOf:
     """As good as its worst part: every scorer must be content.
 
-    With `marks`, one for each scorer, `Score.value` is 1 where every part reaches its mark and 0 where any
-    misses it, and a missed mark decides, whatever a part that could not judge would say. Without marks it is
-    the least of the parts' values, brought to one scale by `normalise`. Step scores are those of the first
+    The parts' values are brought to one scale by `normalise` first. With `marks` on that scale, one for each
+    scorer, `Score.value` is 1 where every part reaches its mark and 0 where any misses it, and a missed mark
+    decides, whatever a part that could not judge would say. Without marks it is the least of the values. Step scores are those of the first
     part that has any; critiques are joined. Features: those of the parts, the first to name one wins, and
     `part0`, `part1`, … with the parts' own values.
 
@@ -55,10 +55,6 @@ class AllOf:
 
     def __post_init__(self) -> None:
         _check(self.scorers, self.marks, "marks", self.normalise, self.missing)
-        if self.marks and self.normalise != "none":
-            raise InvalidInput(
-                f"marks and normalise={self.normalise!r} were asked for; marks are on each scorer's own scale"
-            )
 
     @property
     def logprobs(self) -> int:
@@ -90,8 +86,9 @@ class AllOf:
 class AnyOf:
     """As good as its best part: one content scorer is enough.
 
-    With `marks`, one for each scorer, `Score.value` is 1 where any part reaches its mark, which decides, and
-    0 where all miss theirs; without, the greatest of the parts' values, brought to one scale by `normalise`.
+    The parts' values are brought to one scale by `normalise` first. With `marks` on that scale, one for each
+    scorer, `Score.value` is 1 where any part reaches its mark, which decides, and 0 where all miss theirs;
+    without, the greatest of the values.
     Steps, critiques and features: see `AllOf`.
 
     >>> from cogitate.scorers import MeanLogprob, SelfCertainty
@@ -106,10 +103,6 @@ class AnyOf:
 
     def __post_init__(self) -> None:
         _check(self.scorers, self.marks, "marks", self.normalise, self.missing)
-        if self.marks and self.normalise != "none":
-            raise InvalidInput(
-                f"marks and normalise={self.normalise!r} were asked for; marks are on each scorer's own scale"
-            )
 
     @property
     def logprobs(self) -> int:

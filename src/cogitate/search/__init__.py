@@ -7,6 +7,7 @@ from .adaptive_branching import AdaptiveBranching
 from .beam import BeamSearch
 from .best_of import BestOf
 from .compose import Solve, Vote
+from .confident import ConfidentVote
 from .mcts import MonteCarloTreeSearch
 from .reserves import OnAccount, Planned, counts_votes, verifier_grant
 from .rollout import Lost, Rollout, judged, rollout
@@ -20,6 +21,7 @@ __all__ = [
     "AdaptiveBranching",
     "BeamSearch",
     "BestOf",
+    "ConfidentVote",
     "Constant",
     "Linear",
     "Lost",

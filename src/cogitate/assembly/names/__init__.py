@@ -14,7 +14,7 @@ from typing import Final
 from cogitate.assembly.factory import Factory
 from cogitate.assembly.own import function
 
-from . import processes, schedules, scorers, strategies
+from . import processes, schedules, scorers, strategies, verifiers
 from .defaults import VOTABLE, default_scorer
 from .filling import default_strategy, filled
 from .parts import MOST
@@ -25,6 +25,7 @@ TOPICS: Final = (
     scorers,
     processes,
     schedules,
+    verifiers,
 )
 
 TABLE: Final[Mapping[str, Factory[...]]] = MappingProxyType(
