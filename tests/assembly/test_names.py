@@ -36,6 +36,8 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
             found.append(made(option.__metadata__[0], depth - 1) if depth else st.none())
         elif origin is Literal:
             found.append(st.sampled_from(typing.get_args(option)))
+        elif parameter.name == "weights":  # as many as there are scorers
+            found.append(st.just(parameter.default))
         elif origin is tuple:
             found.append(st.lists(items(typing.get_args(option)[0], depth), min_size=1, max_size=3))
         elif option is bool:
@@ -45,8 +47,6 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
         elif option is float:
             low, high = FLOATS.get(parameter.name, (parameter.default, parameter.default))
             found.append(st.floats(low or 0.0, high or 0.0))
-        elif parameter.name == "weights":  # as many as there are scorers
-            found.append(st.just(parameter.default))
         elif parameter.name in TEXTS:
             found.append(TEXTS[parameter.name])
         else:
