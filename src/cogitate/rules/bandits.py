@@ -180,7 +180,7 @@ class NormalBelief:
     def draw(self, draw: random.Random) -> float:
         """A mean that this arm may have."""
         half = self.degrees / 2
-        precision = draw.gammavariate(half, 1.0) or _LEAST
+        precision = max(draw.gammavariate(half, 1.0), _LEAST)
         return draw.gauss(self.center, math.sqrt(half * self.scale / (precision * self.weight)))
 
 
