@@ -21,17 +21,29 @@ from cogitate.core.task import Task
 from cogitate.core.usage import UNITS
 from cogitate.processes import Answer, Boundaries, Reasoning
 from cogitate.scorers import (
+    AllOf,
+    AnyOf,
+    Clustered,
+    Clusters,
+    Confidence,
+    Ensemble,
+    Entropy,
     Judge,
+    KeepTop,
     ListwiseJudge,
     Majority,
     MeanLogprob,
+    Medoid,
+    OutcomeReward,
+    Perplexity,
     ProcessReward,
     PTrue,
     SelfCertainty,
     StepVote,
+    ToolCallVote,
     Weighted,
 )
-from cogitate.search import BeamSearch, BestOf, SelfConsistency, Solve, Vote
+from cogitate.search import BeamSearch, BestOf, ConfidentVote, SelfConsistency, Solve, Vote
 from cogitate.testing import CHECKS, Case, FakeEngine, Rates
 
 
@@ -51,6 +63,7 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "self_consistency": (SelfConsistency(n=8), 3),
     "self_consistency_whole": (SelfConsistency(n=6, stop_early=False), 6),
     "beam_search": (BeamSearch(width=2, branch=3, depth=6), 4),
+    "confident_vote": (ConfidentVote(n=7, warmup=3, keep=0.7, window=4), 3),
 }
 PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run
     "answer": Answer(logprobs=5, max_tokens=80),
@@ -67,6 +80,18 @@ SCORERS: dict[str, Any] = {
     "listwise_judge": ListwiseJudge(max_tokens=48),
     "p_true": PTrue(),
     "function": ByCall(),
+    "orm": OutcomeReward(),
+    "confidence": Confidence("bottom", window=8),
+    "entropy": Entropy(over="highest"),
+    "perplexity": Perplexity(),
+    "keep_top": Weighted(KeepTop(Confidence("lowest", window=8), 0.5)),
+    "medoid": Medoid(),
+    "clusters": Clusters(0.4),
+    "clustered": Clustered(ProcessReward()),
+    "tool_calls": ToolCallVote(),
+    "all_of": AllOf((ProcessReward("min"), PTrue()), marks=(0.1, 0.2)),
+    "any_of": AnyOf((MeanLogprob(), Judge(max_tokens=48)), normalise="rank"),
+    "ensemble": Ensemble((OutcomeReward(), Majority()), (2.0, 1.0), missing="leave_out"),
 }
 RATES = Rates(flops=2.0, bytes_moved=3.0, usd=1 / 1024)  # sums of these are exact in any order
 
