@@ -14,7 +14,7 @@ from typing import Final
 from cogitate.assembly.factory import Factory
 from cogitate.assembly.own import function
 
-from . import processes, schedules, scorers, strategies, verifiers
+from . import processes, schedules, scorers, strategies, trees, verifiers
 from .defaults import VOTABLE, default_scorer
 from .filling import default_strategy, filled
 from .parts import MOST
@@ -26,6 +26,7 @@ TOPICS: Final = (
     processes,
     schedules,
     verifiers,
+    trees,
 )
 
 TABLE: Final[Mapping[str, Factory[...]]] = MappingProxyType(
