@@ -43,7 +43,16 @@ from cogitate.scorers import (
     ToolCallVote,
     Weighted,
 )
-from cogitate.search import BeamSearch, BestOf, ConfidentVote, SelfConsistency, Solve, Vote
+from cogitate.search import (
+    AdaptiveBranching,
+    BeamSearch,
+    BestOf,
+    ConfidentVote,
+    MonteCarloTreeSearch,
+    SelfConsistency,
+    Solve,
+    Vote,
+)
 from cogitate.testing import CHECKS, Case, FakeEngine, Rates
 
 
@@ -63,6 +72,8 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "self_consistency": (SelfConsistency(n=8), 3),
     "self_consistency_whole": (SelfConsistency(n=6, stop_early=False), 6),
     "beam_search": (BeamSearch(width=2, branch=3, depth=6), 4),
+    "mcts": (MonteCarloTreeSearch(iterations=4, branch=3, depth=6, together=2), 3),
+    "adaptive_branching": (AdaptiveBranching(iterations=9, depth=6, together=3), 3),
     "confident_vote": (ConfidentVote(n=7, warmup=3, keep=0.7, window=4), 3),
 }
 PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run
@@ -118,6 +129,23 @@ def rows() -> list[Case]:
     for search in ("best_of", "beam_search"):
         for process in PROCESSES:
             found += [case(search, process, next(turn)) for _ in range(len(SCORERS) // 2)]
+    as_they_come = MonteCarloTreeSearch(5, branch=2, depth=4, together=3, ordered=False)
+    found.append(
+        Case(
+            "mcts as they come",
+            Solve(PROCESSES["reasoning"], ProcessReward(), as_they_come),
+            ordered=False,
+            together=4,
+            engine=engine,
+        )
+    )
+    to_the_end = MonteCarloTreeSearch(3, branch=2, depth=4, to_the_end=True)
+    for name, process, search in (
+        ("mcts to the end", "reasoning", to_the_end),
+        ("adaptive_branching of revisions", "answer", AdaptiveBranching(7, "revise", together=3)),
+    ):
+        strategy = Solve(PROCESSES[process], Judge(max_tokens=48), search)
+        found.append(Case(name, strategy, together=2, engine=engine))
     inner = Solve(Answer(max_tokens=80), Majority(), BestOf(2))
     found.append(Case("vote of strategies", Vote(inner, 3), together=6, engine=engine))
     return list({row.name: row for row in found}.values())
