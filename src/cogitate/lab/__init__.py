@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .arithmetic import ChainProblem, chain_problem
+from .countdown import CountdownProblem, countdown_problem
 from .curve import METHODS, SIZES, Curve, CurvePoint, GradedQuestion, Line, accuracy_curve, graded
 from .pools import (
     About,
@@ -21,6 +23,8 @@ __all__ = [
     "METHODS",
     "SIZES",
     "About",
+    "ChainProblem",
+    "CountdownProblem",
     "Curve",
     "CurvePoint",
     "GradedQuestion",
@@ -31,6 +35,8 @@ __all__ = [
     "Sample",
     "WordProblem",
     "accuracy_curve",
+    "chain_problem",
+    "countdown_problem",
     "excerpt",
     "graded",
     "open_pool",
