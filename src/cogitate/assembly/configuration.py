@@ -136,8 +136,8 @@ class Configuration:
 
     @property
     def caches(self) -> bool:
-        """Whether replies of servers and local models are kept for the next run."""
-        return bool(self._value("cache.enabled", True))
+        """Whether replies of servers and local models are kept for the next run; on where it was loaded."""
+        return bool(self._value("cache.enabled", False))
 
     @property
     def cache_directory(self) -> Path:
@@ -251,7 +251,7 @@ class _Reader:
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
-        self.settings: dict[str, Setting] = {}
+        self.settings: dict[str, Setting] = {"cache.enabled": Setting(True, "default")}
         self.aliases: dict[str, str] = {}
         self.roles: dict[str, str] = {}
         self.endpoints: dict[str, Endpoint] = {}
@@ -299,7 +299,7 @@ class _Reader:
         if name not in ROLES:
             raise self.error(f"has no role {name!r}{nearest(name, ROLES)}")
         specs: list[Any] = cast(list[Any], value) if isinstance(value, list) else [value]
-        text = SEVERAL.join(self.text(f"roles.{name}", spec) for spec in specs)
+        text = SEVERAL.join(self.text(f"roles.{name}", spec) for spec in specs or [None])
         self.roles[name] = self.keep(f"roles.{name}", text)
 
     def cached(self, name: str, value: Any) -> None:

@@ -101,7 +101,8 @@ def named(model: ModelLike | None, configuration: Configuration) -> Models:
     """
     roles: dict[str, Source] = {}
     if model is None:
-        roles = {"policy": configuration.model}
+        # A model that was set counts for more than a role, and a role for more than the default.
+        roles = {"policy": configuration.model} if "model" in configuration.settings else {}
     elif isinstance(model, Mapping):
         roles.update(cast(Mapping[str, Source], model))
     elif isinstance(model, str) or not isinstance(model, Iterable):
