@@ -12,6 +12,7 @@ from tree_toys import ALPHABET, ByWord, Counted, hashed, letters, told
 
 from cogitate.core.candidates import Critique, Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.events import Noted
 from cogitate.core.protocols import Limits
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import Budget
@@ -226,12 +227,15 @@ def test_an_equal_sibling_is_no_new_node_but_its_score_counts():
 @pytest.mark.parametrize("grow", ["step", "revise"])
 def test_the_search_ends_with_the_grant_and_keeps_what_was_paid(grow):
     def flow(together=1):
-        search = AdaptiveBranching(9, grow, 4, together=together)
+        search = AdaptiveBranching(15, grow, 4, together=together)
         return search(Counted(1 if grow == "revise" else 3), ByWord(len), TASK, Seed(0))
 
     whole = run(flow(), letters()).usage.calls
     for calls in range(whole + 1):
-        done = run(flow(2), letters(), budget=Budget(calls=calls))
+        events = []
+        done = run(flow(2), letters(), budget=Budget(calls=calls), listen=events.append)
+        refused = [e for e in events if isinstance(e, Noted) and e.kind == "lost"]
+        assert len(refused) <= 2 * 2, "it went on asking when nothing was left"
         assert done.usage.calls == calls
         assert (done.value.stopped == "budget") == (calls < whole)
         assert bool(done.value.items) == (calls > 0)

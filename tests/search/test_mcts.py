@@ -14,6 +14,7 @@ from tree_toys import ALPHABET, ByWord, Counted, hashed, letters, told
 
 from cogitate.core.candidates import Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.events import Noted
 from cogitate.core.journal import Tape
 from cogitate.core.protocols import Limits
 from cogitate.core.seeds import Seed
@@ -38,39 +39,49 @@ from cogitate.testing import FakeEngine
 # ------------------------------------------------- an independent, naive reference of UCT
 
 
-def by_hand(iterations, branch, depth, value, *, exploration, at_once=True, backup="mean"):
+def by_hand(
+    iterations, branch, depth, value, *, exploration, at_once=True, backup="mean", together=1
+):
     """Words of the tree with their visits: everything counted anew from all words at every step."""
     words: list[str] = []
+    flying: list[str] = []  # words on their way: visits that paid nothing
 
-    def below(word):
-        return [w for w in words if w.startswith(word)]
+    def below(word, of=words):
+        return [w for w in of if w.startswith(word)]
 
-    def children(word):
-        return [w for w in words if len(w) == len(word) + 1 and w.startswith(word)]
+    def children(word, of=words):
+        return [w for w in of if len(w) == len(word) + 1 and w.startswith(word)]
+
+    def asked(word):
+        return len(children(word)) + len(children(word, flying))
 
     def is_open(word):
         if len(word) == depth:
             return False
-        kids = children(word)
-        return len(kids) < branch or any(is_open(kid) for kid in kids)
+        return asked(word) < branch or any(is_open(kid) for kid in children(word))
 
     def bound(word, total):
         seen = [value(w) for w in words]
         low, high = min(seen), max(seen)
-        paid = [value(w) for w in below(word)]
+        paid, missing = [value(w) for w in below(word)], len(below(word, flying))
         worth = max(paid) if backup == "max" else sum(paid) / len(paid)
         share = (worth - low) / (high - low) if high > low else 0.5
-        return share + exploration * math.sqrt(math.log(total) / len(paid))
+        count = len(paid) + missing
+        return share * len(paid) / count + exploration * math.sqrt(math.log(total) / count)
 
-    for _ in range(iterations):
-        if not is_open(""):
-            break
-        word = ""
-        while len(children(word)) == branch:
-            ways = [kid for kid in children(word) if is_open(kid)]
-            word = max(ways, key=lambda kid, at=word: bound(kid, len(below(at))))
-        first = len(children(word))
-        words += [word + ALPHABET[j] for j in range(first, branch if at_once else first + 1)]
+    while iterations and is_open(""):
+        wave = min(together, iterations)
+        while wave and is_open(""):
+            wave, iterations = wave - 1, iterations - 1
+            word = ""
+            while asked(word) == branch:
+                ways = [kid for kid in children(word) if is_open(kid)]
+                total = len(below(word)) + len(below(word, flying))
+                word = max(ways, key=lambda kid, total=total: bound(kid, total))
+            first = asked(word)
+            flying += [word + ALPHABET[j] for j in range(first, branch if at_once else first + 1)]
+        words += flying
+        flying.clear()
     return {word: len(below(word)) for word in words}
 
 
@@ -78,6 +89,7 @@ def by_hand_total(word, words):
     return len([w for w in words if w.startswith(word)])
 
 
+@pytest.mark.parametrize("together", [1, 3], ids=["alone", "in waves of 3"])
 @pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])
 @pytest.mark.parametrize(
     ("branch", "depth", "iterations", "exploration", "backup"),
@@ -89,11 +101,19 @@ def by_hand_total(word, words):
         (4, 2, 99, 1.0, "mean"),
     ],
 )
-def test_visits_are_those_of_a_naive_uct(branch, depth, iterations, exploration, backup, at_once):
+def test_visits_are_those_of_a_naive_uct(
+    branch, depth, iterations, exploration, backup, at_once, together
+):
     for salt in range(4):
         value = hashed(salt, low=-3.0)
         search = MonteCarloTreeSearch(
-            iterations, branch, depth, UCT(exploration), backup, at_once=at_once
+            iterations,
+            branch,
+            depth,
+            UCT(exploration),
+            backup,
+            at_once,
+            together=together,
         )
         found = told(search, ByWord(value), depth)
         want = by_hand(
@@ -104,6 +124,7 @@ def test_visits_are_those_of_a_naive_uct(branch, depth, iterations, exploration,
             exploration=exploration,
             at_once=at_once,
             backup=backup,
+            together=together,
         )
         assert found.visits == want
         means = {
@@ -303,10 +324,16 @@ def test_what_could_not_be_scored_is_ranked_last_and_explored_evenly():
 def test_the_search_ends_with_the_grant_and_keeps_what_was_paid():
     whole = run(MonteCarloTreeSearch(8, 2, 3)(Counted(3), ByWord(len), TASK, Seed(0)), letters())
     for calls in range(whole.usage.calls + 1):
-        search = MonteCarloTreeSearch(8, 2, 3, together=2)
+        search = MonteCarloTreeSearch(80, 2, 3, together=2, at_once=False)
+        events = []
         done = run(
-            search(Counted(3), ByWord(len), TASK, Seed(0)), letters(), budget=Budget(calls=calls)
+            search(Counted(3), ByWord(len), TASK, Seed(0)),
+            letters(),
+            budget=Budget(calls=calls),
+            listen=events.append,
         )
+        refused = [e for e in events if isinstance(e, Noted) and e.kind == "lost"]
+        assert len(refused) <= 2 * 4, "it went on asking when nothing was left"
         assert done.usage.calls == calls
         assert (done.value.stopped == "budget") == (calls < whole.usage.calls)
         assert bool(done.value.items) == (calls > 0)
