@@ -260,6 +260,7 @@ def test_lines_to_the_end_are_scored_in_the_place_of_partial_states():
     assert all(c.state.ended for c in found.ranking.items)
     parents = {c.id: c.parent for c in found.ranking.items}
     assert parents["0.end"] == "0"
+    assert sorted(found.scored) == sorted(parents)
     assert set(parents) | set(filter(None, parents.values())) <= set(found.words)
 
 
@@ -339,6 +340,15 @@ def test_the_search_ends_with_the_grant_and_keeps_what_was_paid():
         assert bool(done.value.items) == (calls > 0)
 
 
+def test_a_widening_tree_stops_asking_when_nothing_is_left():
+    events = []
+    search = MonteCarloTreeSearch(80, Widening(2.0), 3)
+    flow = search(Counted(3), ByWord(len), TASK, Seed(0))
+    done = run(flow, letters(), budget=Budget(calls=3), listen=events.append)
+    assert len([e for e in events if isinstance(e, Noted) and e.kind == "lost"]) == 1
+    assert done.value.stopped == "budget"
+
+
 def test_senseless_options_are_refused():
     for options in (
         {"iterations": 0},
@@ -387,6 +397,8 @@ def test_waves_give_one_answer_and_arrivals_replay():
         slow = engine_of(number)
         got = asyncio.run(run_async(flow(False), slow, journal=tape)).value
         assert replay(flow(False), Tape(tape.records)).value == got
+        expanded = [r for _, r in tape.records if r["kind"] == "note" and r["ask"] == "expanded"]
+        assert len(expanded) == 12 * 3
         seen.add(tuple(c.id for c in got.items))
     assert len(seen) > 1, "arrival order was never tried"
 

@@ -89,6 +89,8 @@ class Told:
     values: dict[str, float]
     made: list[str]
     """Words in the order in which they were made."""
+    scored: list[str]
+    """Ids in the order in which they were scored."""
 
 
 def word_of(id: str) -> str:
@@ -113,4 +115,5 @@ def told(search, scorer, length=3, *, serve=None, seed=0) -> Told:
         {word_of(i): v for i, v in zip(tree["ids"], tree["visits"], strict=True)},
         {word_of(i): v for i, v in zip(tree["ids"], tree["values"], strict=True)},
         list(words.values()),
+        [id for n in notes if n.kind == "scored" for id in n.data["ids"]],
     )
