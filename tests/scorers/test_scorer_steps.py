@@ -7,7 +7,7 @@ from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.requests import ScoreSteps
 from cogitate.core.task import Task
 from cogitate.drive import run
-from cogitate.scorers import STEP_VOTES, ProcessReward, StepVote, step_vote
+from cogitate.scorers import STEP_VOTES, OutcomeReward, ProcessReward, StepVote, step_vote
 from cogitate.testing import Scripted
 
 TASK = Task.of("2 + 2?", kind="number")
@@ -118,3 +118,36 @@ def test_a_constant_verifier_votes_like_the_majority_and_majority_asks_no_verifi
     serve = engine()
     scored(step_vote("majority_vote", ProcessReward()), serve=serve)
     assert not any(isinstance(r, ScoreSteps) for r in serve.requests)
+
+
+def test_an_outcome_model_sees_the_whole_text_as_one_step():
+    serve = engine(lambda r: (float(len(r.steps[0])) - 5.0,))
+    found = [art("7", "ab", "cde"), Artifact(""), Artifact("ab cde"), Artifact("x", complete=False)]
+    scores = scored(OutcomeReward(), found, serve)
+    assert [s.value if isinstance(s, Score) else s.cause for s in scores] == [
+        1.0,
+        "abstained",
+        1.0,
+        -4.0,
+    ]
+    assert [r.steps for r in serve.requests] == [("ab cde",), ("x",)]  # equal texts once
+    assert {(r.role, r.prompt.messages) for r in serve.requests} == {("verifier", TASK.messages)}
+    assert OutcomeReward().reserve(3).calls == 3
+
+
+@pytest.mark.parametrize("line", [(), (0.1, 0.2), (float("nan"),), (float("-inf"),)])
+def test_an_outcome_without_one_finite_score_is_unscored(line):
+    [score] = scored(OutcomeReward(), [Artifact("a")], engine(lambda r: line))
+    assert isinstance(score, Unscored)
+    assert score.cause == "form"
+
+
+def test_partial_states_are_scored_step_by_step():
+    """A beam grows: each step's score stays what it was, and is asked for with its prefix only."""
+    serve = engine(lambda r: tuple(REWARDS[s] for s in r.steps))
+    steps = ("a1", "b1", "c1")
+    grown = [Artifact("", steps=steps[:k], complete=False) for k in range(1, 4)]
+    found = [scored(ProcessReward("min"), [seen], serve)[0] for seen in grown]
+    assert [s.steps for s in found] == [(0.9,), (0.9, 0.5), (0.9, 0.5, 0.55)]
+    assert [s.value for s in found] == [0.9, 0.5, 0.5]
+    assert [r.steps for r in serve.requests] == [steps[:1], steps[:2], steps]
