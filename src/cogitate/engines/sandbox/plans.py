@@ -1,0 +1,120 @@
+"""What a sandbox sees of this machine: an interpreter, its libraries, and nothing else by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+INSIDE = Path(__file__).parent
+_LIBRARIES = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64")
+_SHARED = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+_FOR_COMPILERS = ("/bin", "/usr")
+_FIRST_UNUSED_USER = 1_879_048_192
+"""Above every range that login, containers and systemd hand out."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a fork server is started."""
+
+    walls: str
+    """`namespaces`, `bubblewrap`, or `none` where the user allowed that."""
+    compiler: bool = False
+    """Whether a C++ compiler is to be seen."""
+    box: str = ""
+    """Without walls: the directory in which runs get theirs."""
+    packages: tuple[str, ...] = ()
+    """Directories of importable packages."""
+    uid: int = field(default_factory=lambda: _FIRST_UNUSED_USER + os.getpid())
+
+    def told(self, control: int) -> dict[str, Any]:
+        """The plan as the launcher reads it; `control` is the descriptor it listens on."""
+        shown = self.walls != "none"
+        prefix, python = interpreter()
+        home = "/usr" if prefix == "/usr" else "/python"
+        work = "/box/work" if shown else self.box
+        environment = {
+            "PATH": f"{home}/bin:/usr/bin" if self.compiler else f"{home}/bin",
+            "HOME": work,
+            "LANG": "C.UTF-8",
+            "PYTHONUTF8": "1",
+            "PYTHONHASHSEED": "0",
+            "LD_LIBRARY_PATH": f"{home}/lib" if shown else f"{prefix}/lib",
+        }
+        return {
+            "walls": self.walls,
+            "control": control,
+            "uid": self.uid,
+            "box": self.box,
+            "binds": self._binds(prefix, home) if shown else [],
+            "links": _links() if shown else [],
+            "python": f"{home}/{python}" if shown else f"{prefix}/{python}",
+            "engine": "/engine" if shown else str(INSIDE),
+            "paths": [f"/packages/{i}" for i in range(len(self.packages))]
+            if shown
+            else list(self.packages),
+            "environment": environment,
+        }
+
+    def _binds(self, prefix: str, home: str) -> list[tuple[str, str]]:
+        binds = [(str(INSIDE / "inside"), "/engine/inside")]
+        if home == "/usr":
+            binds.append((os.path.realpath(sys.executable), f"/usr/{interpreter()[1]}"))
+        else:
+            binds.append((prefix, home))
+        places = [*_LIBRARIES, *_SHARED, *(_FOR_COMPILERS if self.compiler else ())]
+        for place in places:
+            if Path(place).exists() and not Path(place).is_symlink():
+                binds.append((os.path.realpath(place), place))
+        binds += [(os.path.realpath(p), f"/packages/{i}") for i, p in enumerate(self.packages)]
+        return binds if not self.compiler else _without_covered(binds)
+
+
+def _without_covered(binds: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Leave out what lies below another bind of itself."""
+    wide = [target for source, target in binds if source == target]
+    return [
+        (source, target)
+        for source, target in binds
+        if not any(target.startswith(f"{other}/") and source == target for other in wide)
+    ]
+
+
+def _links() -> list[tuple[str, str]]:
+    """Links such as /lib to usr/lib, as this system has them."""
+    return [
+        (str(Path(place).readlink()), place)
+        for place in (*_LIBRARIES[:3], "/bin")
+        if Path(place).is_symlink()
+    ]
+
+
+def interpreter() -> tuple[str, str]:
+    """Where Python is installed, and its program below that."""
+    prefix = os.path.realpath(sys.base_prefix)
+    base: str = getattr(sys, "_base_executable", None) or sys.executable
+    program = os.path.realpath(base)
+    if program.startswith(f"{prefix}/"):
+        return prefix, os.path.relpath(program, prefix)
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return prefix, f"bin/python{version}"
+
+
+def compiler() -> str:
+    """The path of g++, or nothing."""
+    found = shutil.which("g++", path="/usr/bin:/usr/local/bin")
+    return found or ""
+
+
+def launch_command(plan: dict[str, Any]) -> list[str]:
+    """The command line of the launcher."""
+    boot = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from inside.root import main; "
+        "main(sys.argv[2])"
+    )
+    return [sys.executable, "-I", "-S", "-B", "-c", boot, str(INSIDE), json.dumps(plan)]
