@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from search_toys import TASK, ByTable, Letters, engine, match
 from tree_toys import ALPHABET, ByWord, Counted, hashed, letters, told
 
+from cogitate.apps.render.tree import grown
 from cogitate.core.candidates import Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.events import Noted
@@ -24,6 +25,7 @@ from cogitate.scorers import Indifferent
 from cogitate.search import (
     PUCT,
     UCT,
+    AdaptiveBranching,
     BeamSearch,
     BestOf,
     MonteCarloTreeSearch,
@@ -442,6 +444,29 @@ def test_the_note_of_the_tree_is_bounded_and_its_parents_are_in_it():
     assert all(word[:-1] in found.visits for word in found.visits if len(word) > 1)
     rest = [by_hand_total(w, found.made) for w in found.made if w not in found.visits]
     assert max(rest) <= min(found.visits.values())
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        MonteCarloTreeSearch(6, 2, 3, together=2),
+        MonteCarloTreeSearch(6, 2, 3, together=2, ordered=False),
+        MonteCarloTreeSearch(6, 2, 3, to_the_end=True),
+        AdaptiveBranching(9, depth=3, together=2),
+    ],
+    ids=["waves", "as they come", "to the end", "adaptive branching"],
+)
+def test_a_viewer_rebuilds_one_tree_from_the_notes(search):
+    events = []
+    found = told(search, ByWord(hashed(2)), 3, listen=events.append)
+    [(_, roots)] = grown(events).roots()
+    stack, seen = list(roots), {}
+    while stack:
+        branch = stack.pop()
+        seen[branch.id] = branch.value
+        stack += branch.children
+    assert seen.keys() == set(found.words)
+    assert {c.id: c.value for c in found.ranking.items}.items() <= seen.items()
 
 
 # --------------------------------------------------------------------- the tree by itself

@@ -97,10 +97,12 @@ def word_of(id: str) -> str:
     return "".join(ALPHABET[int(part)] for part in id.split(".") if part != "end")
 
 
-def told(search, scorer, length=3, *, serve=None, seed=0) -> Told:
+def told(search, scorer, length=3, *, serve=None, seed=0, listen=None) -> Told:
     notes: list[Noted] = []
 
     def hear(event):
+        if listen is not None:
+            listen(event)
         if isinstance(event, Noted):
             notes.append(event)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeVar
 
 from cogitate.core.candidates import Candidate, Ranking, Score, Unscored, ranked
@@ -22,18 +22,15 @@ from .schedules import Schedule, at, check_count
 S = TypeVar("S")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Grown(Generic[S]):
-    """What one expansion gave. Mutable on purpose: it fills while the expansion runs."""
+    """What came of one child that was asked for; without a kid it was lost, or equal to a sibling."""
 
-    made: list[tuple[Sprout[S], Score | Unscored]] = field(
-        default_factory=list["tuple[Sprout[S], Score | Unscored]"]
-    )
-    ends: dict[str, Sprout[S]] = field(default_factory=dict[str, "Sprout[S]"])
-    """Finished lines by the child that they go on from."""
-    lost: list[Lost] = field(default_factory=list[Lost])
-    siblings: int = 0
-    """Those that were there when it began: equal ones among them were left out."""
+    kid: Sprout[S] | None = None
+    score: Score | Unscored = Unscored("it was never scored")  # noqa: RUF009  (frozen)
+    end: Sprout[S] | None = None
+    """What was scored: the kid itself, or the end of a line from it."""
+    lost: Lost | None = None
 
 
 @dataclass
@@ -44,21 +41,28 @@ class _Run(Generic[S]):
     scorer: Scorer[S]
     task: Task
     tree: Tree[S]
-    distinct: bool
     ends: dict[str, Sprout[S]] = field(default_factory=dict[str, "Sprout[S]"])
+    """Finished lines by the child that they go on from."""
     lost: list[Lost] = field(default_factory=list[Lost])
     stopped: bool = False
 
-    def settle(self, node: Node[S], asked: int, grown: _Grown[S]) -> None:
-        """Take in what an expansion gave."""
-        later = [child.state for child in node.children[grown.siblings :]]
-        made = grown.made
-        if self.distinct and later:  # another expansion of this node came in between
-            made = [(kid, score) for kid, score in made if all(kid.state != s for s in later)]
+    def settle(self, node: Node[S], asked: int, grown: Sequence[_Grown[S]]) -> None:
+        """Take in what came of so many children of a node."""
+        made: list[tuple[Sprout[S], Score | Unscored]] = []
+        for one in grown:
+            if one.lost is not None:
+                self.lost.append(one.lost)
+            if one.kid is None:
+                continue
+            made.append((one.kid, one.score))
+            if one.end is not None and one.end is not one.kid:
+                self.ends[one.kid.id] = one.end
         self.tree.settle(node, asked, made)
-        self.ends |= grown.ends
-        self.lost += grown.lost
-        self.stopped |= stops([score for _, score in grown.made], grown.lost)
+
+    def news(self, grown: Sequence[_Grown[S]]) -> None:
+        """Stop once the grant has ended."""
+        scores = [one.score for one in grown if one.kid is not None]
+        self.stopped |= stops(scores, [one.lost for one in grown if one.lost is not None])
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class MonteCarloTreeSearch:
 
     With `together` above 1 so many expansions run at once; those on their way count as visits that paid
     nothing, so that the next one goes elsewhere. In waves (`ordered`) the answer is the same under every
-    driver; otherwise a new one starts whenever one ends, in the order of arrival, and the journal
-    replays it.
+    driver, and the scorer sees a wave at a time; otherwise a new one starts whenever one ends, every
+    child is scored by itself, and the journal replays the order of arrival.
 
     The first child of a node continues its line of seeds: with branch 1 this is exactly one sample.
     Publishes `expanded`, `scored`, `lost`, and at the end `tree`.
@@ -141,7 +145,7 @@ class MonteCarloTreeSearch:
             return concluded([Candidate(state, score, "root")], [], [], 0)
         root = root_of(state, seed)
         tree = Tree(root, self.policy, self.branch, self.depth, self.backup, self.at_once)
-        run = _Run(process, scorer, task, tree, self.distinct)
+        run = _Run(process, scorer, task, tree)
         await (self._in_waves(run) if self.ordered else self._as_they_come(run))
         await tell_tree((n.id, n.visits, n.mean if n.scored else None) for n in tree.nodes)
         return self._ranking(run)
@@ -153,61 +157,79 @@ class MonteCarloTreeSearch:
             while len(claims) < min(self.together, left) and run.tree.is_open:
                 claims.append(run.tree.claim())
             left -= len(claims)
-            found = await gather(*(self._expanded(run, *claim) for claim in claims))
-            for (node, numbers), grown in zip(claims, found, strict=True):
-                run.settle(node, len(numbers), grown)
+            asked = [(node, number) for node, numbers in claims for number in numbers]
+            grown = await self._wave(run, asked)
+            of_node: dict[str, list[_Grown[S]]] = {}
+            for (node, _), one in zip(asked, grown, strict=True):
+                of_node.setdefault(node.id, []).append(one)
+            for node, numbers in claims:
+                run.settle(node, len(numbers), of_node.pop(node.id, []))
+            run.news(grown)
+
+    async def _wave(self, run: _Run[S], asked: Sequence[tuple[Node[S], int]]) -> list[_Grown[S]]:
+        """Make children all at once and score them together; changes nothing in the tree."""
+        found = await gather(*(_stepped(run, node, number) for node, number in asked))
+        grown: list[_Grown[S]] = []
+        known: dict[str, list[S]] = {}
+        for (node, _), kid in zip(asked, found, strict=True):
+            states = known.setdefault(node.id, [child.state for child in node.children])
+            if isinstance(kid, Lost):
+                grown.append(_Grown(lost=kid))
+            elif self.distinct and any(kid.state == state for state in states):
+                grown.append(_Grown())
+            else:
+                grown.append(_Grown(kid, end=kid))
+                states.append(kid.state)
+        if self.to_the_end:
+            grown = await gather(*(_to_the_end(run, one) for one in grown))
+        ends = [one.end for one in grown if one.end is not None]
+        scores = iter(
+            await judged(run.scorer, run.task, [e.state for e in ends], [e.id for e in ends])
+        )
+        return [one if one.end is None else replace(one, score=next(scores)) for one in grown]
 
     async def _as_they_come(self, run: _Run[S]) -> None:
-        left, flying = self.iterations, dict[int, tuple[Node[S], range]]()
+        left, expansions = self.iterations, 0
+        flying: dict[int, tuple[Node[S], list[int]]] = {}
         async with Pool[_Grown[S]]() as pool:
             while True:
-                while left and len(flying) < self.together and run.tree.is_open and not run.stopped:
-                    claim = run.tree.claim()
-                    flying[await pool.add(self._expanded(run, *claim))] = claim
-                    left -= 1
+                while left and expansions < self.together and run.tree.is_open and not run.stopped:
+                    node, numbers = run.tree.claim()
+                    left, expansions = left - 1, expansions + 1
+                    missing = [len(numbers)]
+                    known = [child.state for child in node.children]
+                    for number in numbers:
+                        at = await pool.add(self._alone(run, node, number, known))
+                        flying[at] = (node, missing)
                 if not flying:
                     return
-                number, grown = await pool.next()
-                node, numbers = flying.pop(number)
-                run.settle(node, len(numbers), grown)
+                at, one = await pool.next()
+                node, missing = flying.pop(at)
+                missing[0] -= 1
+                expansions -= not missing[0]
+                if self.distinct and one.kid is not None:
+                    state = one.kid.state
+                    if any(child.state == state for child in node.children):
+                        one = _Grown[S]()
+                run.settle(node, 1, [one])
+                run.news([one])
 
-    async def _expanded(self, run: _Run[S], node: Node[S], numbers: range) -> _Grown[S]:
-        """Make the children of one claim and score them; changes nothing in the tree."""
-        grown: _Grown[S] = _Grown(siblings=len(node.children))
-        kids: list[Sprout[S]] = []
-        known = [child.state for child in node.children]
-        for kid in await gather(
-            *(stepped(run.process, node.state, node.id, node.line, node.depth, j) for j in numbers)
-        ):
-            if isinstance(kid, Lost):
-                grown.lost.append(kid)
-            elif not self.distinct or all(kid.state != state for state in known):
-                kids.append(kid)
-                known.append(kid.state)
-        seen = await self._ends(run, kids, grown) if self.to_the_end else kids
-        asked = [sprout for sprout in seen if sprout is not None]
-        scores = await judged(run.scorer, run.task, [s.state for s in asked], [s.id for s in asked])
-        given = iter(scores)
-        gone = Unscored("its line to the end was lost")
-        grown.made = [
-            (kid, gone if sprout is None else next(given))
-            for kid, sprout in zip(kids, seen, strict=True)
-        ]
-        return grown
-
-    async def _ends(
-        self, run: _Run[S], kids: Sequence[Sprout[S]], grown: _Grown[S]
-    ) -> list[Sprout[S] | None]:
-        """What is scored in the place of each child: its line's end; `None` where that was lost."""
-        found = await gather(*(_end(run.process, kid) for kid in kids))
-        grown.lost += [end for end in found if isinstance(end, Lost)]
-        seen = [None if isinstance(end, Lost) else end for end in found]
-        grown.ends = {
-            kid.id: end
-            for kid, end in zip(kids, seen, strict=True)
-            if end is not None and end is not kid
-        }
-        return seen
+    async def _alone(
+        self, run: _Run[S], node: Node[S], number: int, known: Sequence[S]
+    ) -> _Grown[S]:
+        """Make one child and score it by itself."""
+        kid = await _stepped(run, node, number)
+        if isinstance(kid, Lost):
+            return _Grown(lost=kid)
+        if self.distinct and any(kid.state == state for state in known):
+            return _Grown()
+        one = _Grown(kid, end=kid)
+        if self.to_the_end:
+            one = await _to_the_end(run, one)
+        if one.end is None:
+            return one
+        [score] = await judged(run.scorer, run.task, [one.end.state], [one.end.id])
+        return replace(one, score=score)
 
     def _ranking(self, run: _Run[S]) -> Ranking[S]:
         finished: list[tuple[Candidate[S], Node[S]]] = []
@@ -228,5 +250,15 @@ class MonteCarloTreeSearch:
         return concluded(ordered, partial, run.lost, len(run.tree.nodes))
 
 
-async def _end(process: Process[S], kid: Sprout[S]) -> Sprout[S] | Lost:
-    return kid if kid.done else await finished_from(process, kid)
+async def _stepped(run: _Run[S], node: Node[S], number: int) -> Sprout[S] | Lost:
+    return await stepped(run.process, node.state, node.id, node.line, node.depth, number)
+
+
+async def _to_the_end(run: _Run[S], one: _Grown[S]) -> _Grown[S]:
+    if one.kid is None or one.kid.done:
+        return one
+    end = await finished_from(run.process, one.kid)
+    if isinstance(end, Lost):
+        gone = Unscored(f"its line to the end was lost: {end.reason}", end.cause)
+        return _Grown(one.kid, gone, None, end)
+    return replace(one, end=end)
