@@ -249,14 +249,16 @@ def test_widening_lets_the_visited_grow_wide():
     assert len(narrow.made) == 20  # what is exhausted below grows wider all the same
 
 
-def test_lines_to_the_end_are_scored_in_the_place_of_partial_states():
+@pytest.mark.parametrize("ordered", [True, False], ids=["waves", "as they come"])
+def test_lines_to_the_end_are_scored_in_the_place_of_partial_states(ordered):
     seen = []
 
     def value(word):
         seen.append(word)
         return match("abc")(word)
 
-    found = told(MonteCarloTreeSearch(3, 2, 3, to_the_end=True), ByWord(value))
+    search = MonteCarloTreeSearch(3, 2, 3, to_the_end=True, ordered=ordered)
+    found = told(search, ByWord(value))
     assert all(len(word) == 3 for word in seen)
     assert len(seen) == 6
     assert all(c.state.ended for c in found.ranking.items)
@@ -403,6 +405,34 @@ def test_waves_give_one_answer_and_arrivals_replay():
         assert len(expanded) == 12 * 3
         seen.add(tuple(c.id for c in got.items))
     assert len(seen) > 1, "arrival order was never tried"
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])
+def test_one_arrival_at_a_time_is_a_wave_of_one(at_once):
+    for salt in range(3):
+        scorer = ByWord(hashed(salt))
+        one, other = (
+            told(MonteCarloTreeSearch(15, 3, 4, at_once=at_once, ordered=ordered), scorer, 4)
+            for ordered in (True, False)
+        )
+        assert one.visits == other.visits
+        assert one.ranking == other.ranking
+    fake = FakeEngine(latency_s=0.0005, limits=Limits(concurrency=16))
+    search = MonteCarloTreeSearch(9, 3, 5, at_once=False, together=3, ordered=False)
+    asyncio.run(run_async(search(Letters(400), Indifferent(), TASK, Seed(0)), fake))
+    assert fake.peak["Generate"] == 3
+
+
+@pytest.mark.parametrize(("together", "scored"), [(1, 1), (4, 4)])
+def test_equal_siblings_count_once_as_they_come(together, scored):
+    """One that comes after its equal is not scored; those on their way together are, and dropped."""
+    events = []
+    search = MonteCarloTreeSearch(4, 4, 1, at_once=False, together=together, ordered=False)
+    solved = Solve(Letters(1), ByTable(len), search)
+    done = run(solved(TASK, Seed(0)), engine(lambda r: "a"), listen=events.append)
+    assert len(done.value.items) == 1
+    told = [e for e in events if isinstance(e, Noted) and e.kind == "scored"]
+    assert len(told) == scored
 
 
 # ------------------------------------------------------------------------- what it costs
