@@ -66,7 +66,8 @@ def test_what_is_not_a_number_does_not_count():
 
 
 @pytest.mark.parametrize(
-    "until", [Contains("a"), Matches("a"), Repeats(), ConfidenceBelow(1), ConfidenceBelow(2.5, 7, 3)]
+    "until",
+    [Contains("a"), Matches("a"), Repeats(), ConfidenceBelow(1), ConfidenceBelow(2.5, 7, 3)],
 )
 def test_every_predicate_reads_back_as_itself(until):
     again = decode(Until, encode(until))
@@ -82,6 +83,7 @@ def test_equal_predicates_have_equal_digests_and_others_differ():
     keys = [key(()), key((ConfidenceBelow(1),)), key((ConfidenceBelow(2),)), key((Repeats(),))]
     assert len(set(keys)) == 4
     assert key((ConfidenceBelow(1.0),)) == keys[1]
+    assert repr(ConfidenceBelow(1)) == repr(ConfidenceBelow(1.0))  # what a digest is made of
 
 
 def test_text_and_tokens_are_told_apart():

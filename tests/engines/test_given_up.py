@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import scripted_server
 from scripted_server import serving
 
 from cogitate.core.errors import Failed
@@ -133,6 +134,25 @@ def test_a_server_without_likeliest_tokens_fails_instead_of_never_stopping():
         outcome = over_http(request, **server)
         assert isinstance(outcome, Failed)
         assert outcome.kind == "unsupported"
+
+
+def test_likeliest_tokens_that_are_left_out_fail_too(monkeypatch):
+    """The server reports what it chose, and not what else it might have said."""
+
+    def chosen_only(made, k):
+        return {"content": [{"token": "x", "logprob": -1.0, "top_logprobs": []} for _ in made.ids]}
+
+    monkeypatch.setattr(scripted_server, "_chat_logprobs", chosen_only)
+    monkeypatch.setattr(
+        scripted_server,
+        "_old_logprobs",
+        lambda made, k, prompt: {"tokens": ["x"], "token_logprobs": [-1.0], "top_logprobs": []},
+    )
+    asked = Generate(Prompt.chat(Message("user", "Write.")), seed=1, max_tokens=4, logprobs=3)
+    assert isinstance(over_http(asked), Reply)
+    outcome = over_http(replace(asked, until=(ConfidenceBelow(1.0, top=3),)))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "unsupported"
 
 
 @pytest.mark.skipif(located("smollm2") is None, reason="`cogitate models pull smollm2` first")

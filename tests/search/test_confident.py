@@ -95,6 +95,18 @@ def test_tokens_are_saved_on_planted_doubt_and_accuracy_is_not_lost():
     assert right["confident"] > right["majority"] + 3
 
 
+def test_without_doubt_there_is_nothing_to_gain():
+    """The null: where confidence says nothing of being right, the vote is no better than a majority."""
+    right = {"confident": 0, "majority": 0}
+    for task, answer in simulated_tasks(30, seed=5, difficulty=8):
+        engine = Simulated(skill=0.25, attractor=0.6)
+        mine, _ = solved(search(), task, engine=engine)
+        plain, _ = solved(BestOf(24), task, engine=engine, scorer=Majority())
+        right["confident"] += mine.best.state.answer == answer
+        right["majority"] += plain.best.state.answer == answer
+    assert right["confident"] <= right["majority"] + 3
+
+
 def test_the_threshold_and_the_vote_by_hand():
     ((task, _),) = simulated_tasks(1, seed=2, difficulty=6)
     notes = []

@@ -102,8 +102,8 @@ def _merged(
         tip: int = chain[-1]
         before: int = chain[-2] if len(chain) > 1 else -1
         row = apart[tip]
-        # The one before wins a tie, so that the chain ends.
-        near: int = min(open_ - {tip}, key=lambda c: (row[c], c != before, c))
+        # The lowest of equally near ones, so that no chain of equal distances closes to a ring.
+        near: int = min(open_ - {tip}, key=lambda c: (row[c], c))
         if near != before:
             chain.append(near)
             continue

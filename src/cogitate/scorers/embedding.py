@@ -17,7 +17,6 @@ from cogitate.rules.clustering import (
     Linkage,
     Vector,
     clusters,
-    direction,
     mean_similarity,
 )
 from cogitate.rules.votes import majority
@@ -72,11 +71,11 @@ async def embeddings(texts: Sequence[str | None], role: str) -> list[Vector | No
 async def _placed(
     states: Sequence[Artifact], part: Part, role: str
 ) -> tuple[list[Vector], list[Score | Unscored]]:
-    """The vector of each candidate, nowhere for those that abstain, and why those do."""
+    """The vector of each candidate, without direction for those that abstain, and why those do."""
     texts = [part_of(artifact, part) for artifact in states]
     found = await embeddings(texts, role)
     silent: list[Score | Unscored] = [_SILENT if v is None else _DEGENERATE for v in found]
-    return [_NOWHERE if v is None or direction(v) is None else v for v in found], silent
+    return [_NOWHERE if v is None else v for v in found], silent
 
 
 def _check(of: Part, distance: float = 0.0, linkage: Linkage = "average") -> None:

@@ -123,7 +123,7 @@ class Generator:
                 f"{path} ended its stream in the middle of the answer", "cut", transient=True
             )
         request = draft.request
-        unseen = tokens_read(request.until) > 0 and not draft.top
+        unseen = tokens_read(request.until) > 0 and not any(draft.top)
         if request.logprobs >= 0 and draft.text and (unseen or not draft.logprobs):
             return Failed(
                 f"{path} left out the log-probabilities that were asked for, without a word; probe it, or "
