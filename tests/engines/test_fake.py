@@ -308,12 +308,12 @@ def test_chunks_join_to_the_text():
 
 
 def test_long_prompts_are_measured_once_a_part(monkeypatch):
-    from cogitate.engines import _writing
+    from cogitate.engines import writing
 
     measured = []
-    plain = _writing.estimated_tokens
+    plain = writing.estimated_tokens
     monkeypatch.setattr(
-        _writing, "estimated_tokens", lambda text: measured.append(1) or plain(text)
+        writing, "estimated_tokens", lambda text: measured.append(1) or plain(text)
     )
     engine = FakeEngine()
     prompt = Prompt.raw("x" * 2_000_000)

@@ -33,7 +33,7 @@ from cogitate.core.usage import ZERO, Usage
 
 from ._judging import judgement
 from ._schemas import instance
-from ._writing import PromptSizes, cut, estimated_tokens, pieces, wait_s
+from .writing import PromptSizes, cut, estimated_tokens, pieces, wait_s
 
 Texts = Literal["plain", "malformed", "empty", "truncated", "mixed"]
 Fail = float | Callable[[Request[Any]], bool]

@@ -17,7 +17,7 @@ from cogitate.core.until import tokens_read
 from cogitate.core.usage import Usage
 
 from ._threads import Threads
-from ._writing import PromptSizes, cut
+from .writing import PromptSizes, cut
 
 R = TypeVar("R", bound=Request[Any])
 Function = Callable[..., Any]

@@ -10,7 +10,7 @@ from cogitate.core.protocols import Emit, Engine, Limits, silent
 from cogitate.core.requests import Completion, Generate, Reply, Request
 from cogitate.core.usage import Usage
 
-from ._writing import cut
+from .writing import cut
 from .fake import FakeEngine
 
 Line = Any

@@ -15,7 +15,7 @@ from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 from cogitate.core.usage import Usage
 
-from ._writing import CERTAIN, PromptSizes, cut, estimated_tokens, wait_s
+from .writing import CERTAIN, PromptSizes, cut, estimated_tokens, wait_s
 
 _STEPS_OF_SKILL = 3
 _NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva")
