@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Engine
@@ -62,7 +62,44 @@ def arithmetic(
     return Simulated(skill=skill, attractor=attractor, auc=auc, latency_s=latency_s)
 
 
-WORLDS: Final = MappingProxyType({arithmetic.name: arithmetic})
+@factory.model
+def chain(
+    kind: str,
+    preset: str = "medium",
+    skill: float | None = None,
+    attractor: float | None = None,
+    repair: float | None = None,
+    verifier: Literal["oracle", "value", "noisy", "outcome"] | None = None,
+    auc: float | None = None,
+    ways: int | None = None,
+    dead: int | None = None,
+    doubt: float | None = None,
+    latency_s: float | None = None,
+    failures: float | None = None,
+    seed: int | None = None,
+) -> Engine:
+    """A simulated world of chains: policy, verifier, judge, critic and embedder, from a named preset."""
+    from cogitate.lab.worlds import ChainModel
+    from cogitate.lab.worlds import preset as named_preset
+
+    given = {
+        "skill": skill,
+        "attractor": attractor,
+        "repair": repair,
+        "verifier": verifier,
+        "auc": auc,
+        "ways": ways,
+        "dead": dead,
+        "doubt": doubt,
+        "latency_s": latency_s,
+        "failures": failures,
+        "seed": seed,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    return ChainModel(named_preset(preset, **changes))
+
+
+WORLDS: Final = MappingProxyType({made.name: made for made in (arithmetic, chain)})
 """The simulated worlds, for `sim:NAME(…)`."""
 
 

@@ -40,7 +40,7 @@ WAYS: Final = (
 
 QUESTION: Final = re.compile(
     r"Chain (\d{1,9}) of difficulty (-?\d{1,3}\.\d{2}): start with (\d{1,6})"
-    r"((?:, then (?:add|take away) \d{1,4}){1,64})\. What is the result\?"
+    r"((?:, then (?:add|take away) \d{1,4}){1,64})\. How much is it now\?"
 )
 _OPERATION: Final = re.compile(r"then (add|take away) (\d+)")
 _NORMAL: Final = NormalDist()
@@ -169,7 +169,7 @@ class Chain:
         told = "".join(f", then {deed} {by}" for deed, by in self.operations)
         return (
             f"Chain {self.number} of difficulty {self.difficulty:.2f}: start with {self.start}{told}. "
-            "What is the result?"
+            "How much is it now?"
         )
 
     @property
