@@ -63,16 +63,14 @@ class Node(Generic[S]):
         self.ways = 0
         """Children that are open."""
 
-    def take(self, score: Score | Unscored) -> None:
-        """Back up one evaluation; what could not be scored is a visit without a value."""
-        self.visits += 1
-        if isinstance(score, Score):
-            value = score.value
-            self.scored += 1
-            self.total += value
+    def take(self, visits: int, values: Sequence[float]) -> None:
+        """Back up evaluations; what could not be scored is a visit without a value."""
+        self.visits += visits
+        if values:
+            self.scored += len(values)
+            self.total += sum(values)
             self.mean = self.total / self.scored
-            if value > self.best:
-                self.best = value
+            self.best = max(self.best, *values)
 
     def path(self) -> list[Node[S]]:
         """The nodes from below the root to here."""
@@ -119,7 +117,7 @@ class Tree(Generic[S]):
         if self.at_once and not isinstance(self.branch, Widening):
             more = at(self.branch, node.depth) - first
         node.tried += more
-        self._walk(node, flying=more)
+        self._walk(node, more)
         return node, range(first, first + more)
 
     def settle(
@@ -129,25 +127,26 @@ class Tree(Generic[S]):
         added: list[Node[S]] = []
         for sprout, score in made:
             child = Node(sprout, node, score)
-            child.take(score)
+            child.take(1, (score.value,) if isinstance(score, Score) else ())
             child.open = self._grows(child)
             node.children.append(child)
             node.ways += child.open
             added.append(child)
-            if isinstance(score, Score):
-                self.low, self.high = min(self.low, score.value), max(self.high, score.value)
         self.nodes += added
-        self._walk(node, flying=-asked, scores=[score for _, score in made])
+        values = [score.value for _, score in made if isinstance(score, Score)]
+        if values:
+            self.low, self.high = min(self.low, *values), max(self.high, *values)
+        self._walk(node, -asked, len(made), values)
         return added
 
     def _walk(
-        self, node: Node[S] | None, *, flying: int, scores: Sequence[Score | Unscored] = ()
+        self, node: Node[S] | None, flying: int, visits: int = 0, values: Sequence[float] = ()
     ) -> None:
         """From a node to the root: count, back up, and say what is open."""
         while node is not None:
             node.flying += flying
-            for score in scores:
-                node.take(score)
+            if visits:
+                node.take(visits, values)
             is_open = node.ways > 0 or self._grows(node)
             if is_open != node.open:
                 node.open = is_open
