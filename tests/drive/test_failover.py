@@ -287,6 +287,36 @@ def test_a_rate_limit_rests_only_its_endpoint(advice: float | None, rest: float)
     go(flow())
 
 
+def test_a_rest_of_all_costs_no_attempt_but_ends() -> None:
+    async def flow() -> None:
+        busy = down("slow down", "rate_limited", retry_after_s=3.0)
+        endpoints, (a, b), clock = pair(busy, busy)
+        done: list[Any] = []
+        bench = Bench(endpoints, clock, done, Retry(attempts=3, jitter=0.0, patience_s=100.0))
+        for seed in range(30):
+            bench.add(seed)
+        wake = await bench.settle()
+        a.says = b.says = None
+        while wake is not None:
+            clock.now = wake
+            wake = await bench.settle()
+        assert all(isinstance(outcome, Reply) for outcome in done)
+        assert len(done) == 30
+        a.says = b.says = busy
+        began = clock.now
+        for seed in range(100, 130):
+            bench.add(seed)
+        wake = await bench.settle()
+        while wake is not None:
+            clock.now = wake
+            wake = await bench.settle()
+        assert len(done) == 60
+        assert all(isinstance(o, Failed) and o.kind == "rate_limited" for o in done[30:])
+        assert clock.now - began < 120
+
+    go(flow())
+
+
 def test_a_used_up_quota_moves_too() -> None:
     async def flow() -> None:
         spent = Failed("insufficient_quota", "rate_limited")
@@ -349,53 +379,54 @@ def test_the_limits_are_those_of_all() -> None:
 # ------------------------------------------------------------------------- under a lane's clock
 
 
+class Bench:
+    """A lane with the clock of its endpoints."""
+
+    def __init__(self, endpoints: Endpoints, clock: Clock, done: list[Any], retry: Retry) -> None:
+        self.endpoints, self.ledger = endpoints, Ledger(Budget())
+        self.lane = Lane(
+            endpoints,
+            clock,
+            retry,
+            lambda item, outcome: done.append(outcome),
+            lambda item, text: None,
+            lambda: None,
+        )
+
+    def add(self, seed: int) -> None:
+        request = asked(seed)
+        ceiling = self.endpoints.ceiling(request)
+        hold = self.ledger.reserve("", ceiling)
+        ask = Ask(f"#{seed}", request, "", "", ())
+        self.lane.add(Item(Admitted(ask, request, self.endpoints, hold, ceiling)))
+
+    async def settle(self) -> float | None:
+        wake = self.lane.pump()
+        while self.lane.running:
+            await asyncio.sleep(0)
+            wake = self.lane.pump()
+        return wake
+
+
 def test_a_lane_moves_at_once_and_waits_out_an_outage() -> None:
     async def flow() -> None:
         endpoints, (a, b), clock = pair(
             down(usage=COST), None, breaker=Breaker(failures=2, first_s=30)
         )
         done: list[Any] = []
-        ledger = Ledger(Budget())
-        lane = Lane(
-            endpoints,
-            clock,
-            Retry(jitter=0.0),
-            lambda item, outcome: done.append(outcome),
-            lambda item, text: None,
-            lambda: None,
-        )
-
-        def add(seed: int) -> None:
-            request = asked(seed)
-            ceiling = endpoints.ceiling(request)
-            hold = ledger.reserve("", ceiling)
-            lane.add(
-                Item(
-                    Admitted(
-                        Ask(f"#{seed}", request, "", "", ()), request, endpoints, hold, ceiling
-                    )
-                )
-            )
-
-        async def settle() -> float | None:
-            wake = lane.pump()
-            while lane.running:
-                await asyncio.sleep(0)
-                wake = lane.pump()
-            return wake
-
-        add(0)
-        assert await settle() is None
+        bench = Bench(endpoints, clock, done, Retry(jitter=0.0))
+        bench.add(0)
+        assert await bench.settle() is None
         (reply,) = done
         assert reply.value.text == "B 0", "no time has passed"
         assert reply.usage == COST + COST, "the failed attempt is charged"
         b.says = down("B too")
-        add(1)
-        add(2)
-        wake = await settle()
+        bench.add(1)
+        bench.add(2)
+        wake = await bench.settle()
         while len(done) < 3 and wake is not None:
             clock.now = wake
-            wake = await settle()
+            wake = await bench.settle()
         assert [o.kind for o in done[1:]] == ["refused", "refused"]
         words = ("endpoints can be asked", "B too", "no connection")
         assert all(any(w in str(o) for w in words) for o in done[1:])

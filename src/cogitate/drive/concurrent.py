@@ -27,6 +27,7 @@ from .routing import Router
 from .stopping import Stop
 
 T = TypeVar("T")
+_TURN_S = 0.05
 
 
 async def run_async(
@@ -132,11 +133,11 @@ class _Driver(Generic[T]):
         self._desk = Desk(self._machine, self._router, self._ledger, self._cache)
         try:
             while not self._machine.done:
-                self._admit()
+                more = self._admit()
                 self._flush()
                 if self._machine.done:
                     break
-                await self._wait(loop)
+                await self._wait(loop, more)
                 self._deliver()
             await self._end()
             return Run(
@@ -158,11 +159,18 @@ class _Driver(Generic[T]):
 
     # -------------------------------------------------------------------------- one round
 
-    def _admit(self) -> None:
-        """Move all that is asked to the desk, and what is admitted to its lane."""
+    def _admit(self) -> bool:
+        """Move all that is asked to the desk, and what is admitted to its lane; whether more is to do.
+
+        What a cache answers, or a refusal, is told at once and may be followed by the next question: after
+        a while the event loop has its turn, so that the run can be stopped and calls can end.
+        """
         machine, desk = self._machine, self._desk
+        end = time.monotonic() + _TURN_S
         again = True
         while again and not machine.done:
+            if time.monotonic() > end:
+                return True
             again = False
             desk.remember(machine.leftovers())
             for ask in machine.pending():
@@ -177,6 +185,7 @@ class _Driver(Generic[T]):
                     machine.tell(ask.at, outcome)
                     again = True
             self._drop_cancelled()
+        return False
 
     def _send(self, admitted: Admitted) -> None:
         lane = self._lanes.get(id(admitted.engine))
@@ -215,7 +224,7 @@ class _Driver(Generic[T]):
             final = isinstance(ask.request, Generate) and ask.request.final
             self._listen(Chunk(ask.stream, ask.at, text, final))
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _wait(self, loop: asyncio.AbstractEventLoop, more: bool) -> None:
         """Start what may start and sleep until something happens."""
         self._check_stop()
         wakes = [when for lane in self._lanes.values() if (when := lane.pump()) is not None]
@@ -223,7 +232,7 @@ class _Driver(Generic[T]):
             wakes.append(self._deadline)
         if self._desk.stopped:
             wakes.append(self._patience)
-        if self._arrived:
+        if self._arrived or more:
             self._wake.clear()
             await asyncio.sleep(0)
             return

@@ -30,6 +30,10 @@ class Moved(Failed):
     """A failure after which the same request may be sent again at once: it will go elsewhere."""
 
 
+class Resting(Failed):
+    """Nothing was sent, because every endpoint rests after a 429: no attempt was made."""
+
+
 @dataclass(frozen=True)
 class Breaker:
     """When an endpoint is left alone, and for how long."""
@@ -263,11 +267,11 @@ class Endpoints:
     def _nobody(self, now: float) -> Failed:
         """Why nobody can be asked; nothing was sent, so nothing was spent."""
         first = min(self._all, key=lambda e: e.soonest())
-        limited = all(endpoint.until is None for endpoint in self._all if now < endpoint.paused)
+        rests = first.until is None
         said = first.last or "its one trial call is on its way"
-        return Failed(
+        return (Resting if rests else Failed)(
             f"none of the {len(self._all)} endpoints can be asked now; one said: {said}",
-            "rate_limited" if limited and now < first.paused else "refused",
+            "rate_limited" if rests else "refused",
             transient=True,
             retry_after_s=max(0.1, first.soonest() - now),
             usage=ZERO,
@@ -313,7 +317,7 @@ class Endpoints:
         endpoint.failures = max(endpoint.failures, self._breaker.failures)
         endpoint.opened += 1
         _LOG.warning(
-            "%s is left alone for %.0f s: %s",
+            "%s is left alone for %g s: %s",
             *(endpoint.engine.fingerprint, endpoint.delay_s, endpoint.last),
         )
 

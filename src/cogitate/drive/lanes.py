@@ -15,10 +15,10 @@ from typing import Any, Literal, cast
 from cogitate.core.errors import Failed
 from cogitate.core.protocols import Engine
 from cogitate.core.requests import Reply
-from cogitate.core.usage import ZERO, Usage
+from cogitate.core.usage import UNITS, ZERO, Usage
 
 from .admission import Admitted
-from .failover import Moved
+from .failover import Moved, Resting
 
 MINUTE = 60.0
 _WORKED = frozenset({"timeout", "cut"})
@@ -63,6 +63,8 @@ class Item:
     admitted: Admitted
     attempt: int = 0
     added: float = 0.0
+    rested: float = 0.0
+    """Seconds for which it was kept back because everybody who could serve it rests."""
     pieces: int = 0
     """Chunks that arrived, for the estimate when the call is cut."""
     spent: Usage = ZERO
@@ -232,8 +234,13 @@ class Lane:
             outcomes = [crashed(error)] * len(batch)
         seconds = self.clock() - start
         for item, outcome in zip(batch, outcomes, strict=True):
-            if item.place == "running":  # it may have been abandoned meanwhile
+            if item.place != "running":  # it may have been abandoned meanwhile
+                continue
+            try:
                 self._arrived(item, outcome, seconds)
+            except Exception as error:  # whatever an answer holds, nobody waits for it for ever
+                item.task, item.place = None, "arrived"
+                self.done(item, crashed(error))
 
     def _arrived(self, item: Item, outcome: Reply[Any] | Failed, seconds: float) -> None:
         item.task, item.place = None, "arrived"
@@ -267,6 +274,11 @@ class Lane:
         if not (again and item.attempt < self.retry.attempts and self.extend(item)):
             return False
         pause = 0.0 if moved else self.retry.pause(item.attempt, failure.retry_after_s)
+        if isinstance(failure, Resting):
+            item.attempt -= 1
+            item.rested += pause
+            if item.rested > self.retry.patience_s:
+                return False
         _LOG.info(
             "trying again %s (%d of %d): %s",
             *("elsewhere" if moved else f"in {pause:.1f} s", item.attempt + 1),
@@ -343,11 +355,25 @@ def checked(outcomes: Sequence[Any], count: int) -> Sequence[Reply[Any] | Failed
     found: list[Reply[Any] | Failed] = []
     for outcome in outcomes:
         if isinstance(outcome, Reply | Failed):
-            found.append(cast("Reply[Any] | Failed", outcome))
+            known = cast("Reply[Any] | Failed", outcome)
+            if known.usage is not None and not _is_sane(known.usage):
+                known = Failed("an engine told a cost that is no cost", "crashed")
+            found.append(known)
         else:
             reason = f"an engine answered with a {type(outcome).__name__}"
             found.append(Failed(reason, "crashed"))
     return found
+
+
+_MOST = 1e21
+"""More of any unit than anything costs; FLOPs alone come near."""
+
+
+def _is_sane(usage: Usage) -> bool:
+    """Whether an account can bear it: neither negative nor endless nor no number at all."""
+    if usage is ZERO:
+        return True
+    return all((held := getattr(usage, unit)) is None or 0 <= held < _MOST for unit in UNITS)
 
 
 def _tokens(item: Item) -> float:

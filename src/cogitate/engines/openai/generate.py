@@ -154,6 +154,8 @@ class Generator:
             for draft in drafts
         ]
         counts = call.counts
+        if counts is not None and not counts.tokens_out and sum(guesses):
+            counts = None  # whoever counts nothing for a text has not counted
         if call.sent.route == "native" and call.tokens_in is not None:
             counts = tally.Counted(call.tokens_in, sum(guesses), min(call.cached, call.tokens_in))
         if counts is None:

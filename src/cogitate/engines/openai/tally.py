@@ -17,6 +17,9 @@ TEMPLATE_PER_MESSAGE = 32
 TEMPLATE_ONCE = 256
 """Tokens that a chat template adds once at most: a default system message, dates, tool preambles."""
 
+MOST_TOKENS = 10**12
+"""A count from here on is no count."""
+
 _IN = ("prompt_tokens", "input_tokens", "prompt_eval_count", "tokens_evaluated")
 _OUT = ("completion_tokens", "output_tokens", "eval_count", "tokens_predicted")
 _IN_DETAILS = ("prompt_tokens_details", "input_tokens_details")
@@ -152,8 +155,9 @@ def _mapping(raw: Any) -> Mapping[str, Any]:
 def _first(fields: Mapping[str, Any], names: Sequence[str]) -> int | None:
     for name in names:
         value = fields.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        # An endless number would overflow whoever sums it; no call has so many tokens.
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS:
             return value
-        if isinstance(value, float) and value >= 0 and value.is_integer():
+        if isinstance(value, float) and 0 <= value < MOST_TOKENS and value.is_integer():
             return int(value)
     return None
