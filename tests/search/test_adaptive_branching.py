@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from itertools import count
 
@@ -20,7 +21,7 @@ from cogitate.drive import run, run_async
 from cogitate.processes import Answer
 from cogitate.rules import BetaBelief, Moments, NormalBelief, Span, wider_or_deeper
 from cogitate.scorers import Indifferent
-from cogitate.search import AdaptiveBranching, BestOf, Solve
+from cogitate.search import PUCT, AdaptiveBranching, BestOf, MonteCarloTreeSearch, Solve
 from cogitate.search._tree_growth import Sprout
 from cogitate.search.adaptive_branching import _Place
 from cogitate.testing import FakeEngine
@@ -271,9 +272,33 @@ def test_waves_give_one_answer():
         assert asyncio.run(run_async(flow(), slow)).value == want
 
 
+EXTREMES = st.sampled_from([0.0, 5e-324, -1e-200, 1e-200, 1.0, 1e200, -1.7e308, 1.7e308])
+
+
+@given(st.lists(EXTREMES, min_size=1, max_size=4), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_no_finite_score_breaks_a_tree_search(scores, seed):
+    scorer = ByWord(lambda word: scores[len(word + word[-1]) * ord(word[-1]) % len(scores)])
+    for search in (
+        AdaptiveBranching(12, "revise"),
+        AdaptiveBranching(12, "revise", prior=BetaBelief()),
+        MonteCarloTreeSearch(6, 2, 4),
+        MonteCarloTreeSearch(6, 2, 4, PUCT(), "max"),
+    ):
+        found = told(search, scorer, 1 if isinstance(search, AdaptiveBranching) else 4, seed=seed)
+        assert len(found.made) == 12
+
+
 def test_senseless_options_are_refused():
     for options in (
-        {"iterations": 0}, {"depth": 0}, {"together": 0}, {"bounds": (1.0, 1.0)},
-    ):  # fmt: skip
+        {"iterations": 0},
+        {"depth": 0},
+        {"together": 0},
+        {"bounds": (1.0, 1.0)},
+        {"bounds": (0.0, math.inf)},
+        {"prior": BetaBelief(0.0, 1.0)},
+        {"prior": NormalBelief(scale=0.0)},
+        {"prior": NormalBelief(center=math.nan)},
+    ):
         with pytest.raises(InvalidInput):
             AdaptiveBranching(**options)

@@ -138,9 +138,7 @@ class Moments(NamedTuple):
         """The same payments, brought between 0 and 1."""
         width = span.high - span.low
         if width > 0:
-            return Moments(
-                self.times, (self.mean - span.low) / width, self.spread / (width * width)
-            )
+            return Moments(self.times, (self.mean - span.low) / width, self.spread / width / width)
         return Moments(self.times, 0.5, 0.0)
 
 

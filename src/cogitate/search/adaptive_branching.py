@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar, cast
@@ -143,9 +144,13 @@ class AdaptiveBranching:
         check_count("iterations", self.iterations)
         check_count("depth", self.depth)
         check_count("together", self.together)
-        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+        if self.bounds is not None and not -math.inf < self.bounds[0] < self.bounds[1] < math.inf:
             raise InvalidInput(
-                f"bounds={self.bounds} were asked for; the first must be below the second"
+                f"bounds={self.bounds} were asked for; give two numbers, the first below the second"
+            )
+        if not _is_proper(self.prior):
+            raise InvalidInput(
+                f"the prior {self.prior} was asked for; all of it but a center must lie above 0"
             )
 
     def states(self) -> int:
@@ -271,6 +276,13 @@ class AdaptiveBranching:
                 run.span = run.span.including(score.value)
         place.children.append(child)
         run.places.append(child)
+
+
+def _is_proper(prior: Belief) -> bool:
+    if isinstance(prior, NormalBelief):
+        known = (prior.weight, prior.degrees, prior.scale)
+        return all(0 < x < math.inf for x in known) and math.isfinite(prior.center)
+    return all(0 < x < math.inf for x in (prior.successes, prior.failures))
 
 
 def _cut(run: _Run[S], sample: Rollout[S]) -> Lost:
