@@ -124,6 +124,33 @@ def test_a_stream_is_closed_once_confidence_falls(dialect):
     assert reply.usage.estimated
 
 
+def test_siblings_are_asked_for_one_by_one_so_that_each_can_end():
+    asked = Generate(
+        Prompt.chat(Message("user", "Write.")),
+        seed=1,
+        sampling=Sampling(temperature=1.0),
+        max_tokens=40,
+        logprobs=3,
+    )
+    pair = [asked, replace(asked, seed=2)]
+
+    async def main(requests):
+        async with serving(dialect="vllm") as running:
+            made = OpenAICompatible(running.url, "toy", dialect="vllm")
+            try:
+                return await made.serve(requests), running.bodies
+            finally:
+                await made.close()
+
+    whole, together = asyncio.run(main(pair))
+    assert len(together) == 1
+    until = (ConfidenceBelow(min(means(whole[0].value, 4, 3)) + 1e-6, window=4, top=3),)
+    cut, apart = asyncio.run(main([replace(request, until=until) for request in pair]))
+    assert len(apart) == 2
+    assert cut[0].value.stopped_by == GIVEN_UP
+    assert cut[0].usage.tokens_out < 40
+
+
 def test_a_server_without_likeliest_tokens_fails_instead_of_never_stopping():
     until = (ConfidenceBelow(1.0, top=3),)
     asked = Generate(Prompt.chat(Message("user", "Write.")), seed=1, max_tokens=4, until=until)
@@ -175,17 +202,19 @@ def test_llamacpp_ends_where_its_own_whole_text_falls_below():
             found = means(whole.value, 8, 5)
             threshold = sorted(found)[len(found) // 2]
             until = (ConfidenceBelow(threshold, window=8, top=5),)
+            watched = replace(asked, until=until)
             outcomes = await engine.serve(
-                [replace(asked, until=until), replace(asked, logprobs=0, until=until)]
+                [watched, replace(watched, logprobs=0), replace(watched, seed=2)]
             )
             return whole, found, threshold, outcomes
         finally:
             await engine.close()
 
-    whole, found, threshold, (cut, refused) = asyncio.run(both())
+    whole, found, threshold, (cut, refused, sibling) = asyncio.run(both())
     at = next(i for i, mean in enumerate(found) if mean < threshold)
     assert isinstance(cut, Reply)
     assert (cut.value.finish, cut.value.stopped_by) == ("limit", GIVEN_UP)
     assert len(cut.value.top) == 8 + at < len(whole.value.top)
     assert cut.usage.tokens_out < whole.usage.tokens_out
+    assert (cut.index, sibling.index) == (None, None)  # a call for each, so that each can end
     assert (refused.kind, type(refused)) == ("unsupported", Failed)

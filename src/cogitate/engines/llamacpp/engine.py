@@ -21,7 +21,7 @@ from cogitate.core.requests import (
     Reply,
     Request,
 )
-from cogitate.core.until import unwatched
+from cogitate.core.until import tokens_read, unwatched
 from cogitate.core.usage import Usage
 from cogitate.engines.checksums import sha256_of, verify
 
@@ -336,7 +336,9 @@ def groups(batch: Sequence[Request[Any]], most: int) -> list[list[int]]:
     found: list[list[int]] = []
     growing: dict[str, list[int]] = {}
     for place, request in enumerate(batch):
-        key = request.sibling_key() if isinstance(request, Generate) else ""
+        # One that may be given up is asked for alone: siblings end all together.
+        shared = isinstance(request, Generate) and not tokens_read(request.until)
+        key = request.sibling_key() if shared else ""
         group = growing.get(key) if key else None
         if group is None or len(group) >= most:
             group = list[int]()

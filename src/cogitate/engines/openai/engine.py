@@ -10,6 +10,7 @@ from typing import Any, cast
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import Embed, Generate, Loglikelihood, Reply, Request
+from cogitate.core.until import tokens_read
 from cogitate.core.usage import ZERO, Usage
 
 from . import tally
@@ -171,7 +172,9 @@ class OpenAICompatible:
         most = self.capabilities.max_n if self.capabilities.n else 1
         by_key: dict[str, list[int]] = {}
         for place, request in enumerate(batch):
-            own = request.sibling_key() if isinstance(request, Generate) else f"#{place}"
+            # One that may be given up has a call of its own: a server ends siblings all together.
+            shared = isinstance(request, Generate) and not tokens_read(request.until)
+            own = request.sibling_key() if shared else f"#{place}"
             by_key.setdefault(own, []).append(place)
         return [
             places[start : start + most]
