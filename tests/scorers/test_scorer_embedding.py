@@ -87,9 +87,30 @@ def test_clusters_vote_by_hand():
     assert found[0].features["cluster"] == found[0].features["class"]
     assert found[0].features["votes"] == (2.0,)
     wide, _ = scored(Clusters(2.0), seen("up", "right", "down"))
-    assert {s.value for s in wide} == {1.0}
+    assert [s.value for s in wide] == [pytest.approx(1.0)] * 3
     apart, _ = scored(Clusters(0.0), seen("up", "up!", "up"))
     assert [s.features["votes"] for s in apart] == [(2.0,), (1.0,), (2.0,)]
+
+
+def test_the_most_central_of_the_largest_cluster_wins_in_any_order():
+    """Planted: one text lies in the middle of its cluster, and a tie between clusters stays one."""
+    vectors = {
+        "left": (1.0, -0.2),
+        "middle": (1.0, 0.0),
+        "right": (1.0, 0.2),
+        "far": (-1.0, 0.1),
+        "farther": (-1.0, -0.1),
+        "farthest": (-1.0, 0.0),
+    }
+    for order in itertools.islice(itertools.permutations(vectors), 0, 720, 13):
+        found, _ = scored(Clusters(0.1), seen(*order), vectors)
+        ranking = sorted(zip(order, found, strict=True), key=lambda pair: -pair[1].value)
+        assert ranking[0][0] == "farthest"  # the tie goes to the lesser direction
+        assert [text for text, _ in ranking][3] == "middle"
+        assert {text for text, _ in ranking[:3]} == {"far", "farther", "farthest"}
+        assert all(s.value == pytest.approx(0.5) for s in found)
+    alike, _ = scored(Clusters(0.1), seen("left", "left"), vectors)
+    assert [s.value for s in alike] == [1.0, 1.0]
 
 
 def test_equal_meaning_beats_equal_words():

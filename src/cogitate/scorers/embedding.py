@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
@@ -19,7 +20,7 @@ from cogitate.rules.clustering import (
     clusters,
     mean_similarity,
 )
-from cogitate.rules.votes import majority
+from cogitate.rules.votes import Tally, majority
 
 from .steps import steps_of
 from .votes import logprobs_of, reserve_of, vote_scores
@@ -131,10 +132,11 @@ class Clusters:
     """A vote of free texts: those that mean nearly the same count as one answer.
 
     Embeddings within a cosine `distance` share a cluster (see `rules.clustering`). `Score.value` is the
-    cluster's share of all candidates, those that abstain counted among them; of clusters with equal votes the
-    one with the least direction keeps its value, the next has the next lower number, so the ranking of
-    clusters does not depend on the order of candidates. Who abstains: see `Medoid`. Features: `cluster`, and
-    those of `Majority`, where a class is a cluster.
+    cluster's share of all candidates, those that abstain counted among them, so that the largest cluster wins
+    and, in it, what is most like the rest of it: within a cluster each less central candidate has the next
+    lower number, and so do clusters with equal votes, the one of the least direction first. The ranking does
+    not depend on the order of candidates. Who abstains: see `Medoid`. Features: `cluster`, and those of
+    `Majority`, where a class is a cluster.
 
     >>> flow = Clusters(0.1)(Task.of("Why?"), [Artifact("a"), Artifact("b"), Artifact("c")])
     >>> _ = flow.send(None)
@@ -168,13 +170,34 @@ class Clusters:
         except (Failed, OutOfBudget) as error:
             return [Unscored.because(error)] * len(states)
         labels = clusters(vectors, self.distance, self.linkage)
-        votes = vote_scores(majority(labels), labels, 1 / max(1, len(states)))
+        tally = majority(labels)
+        values = _central_first(vectors, labels, tally)
+        votes = vote_scores(tally, labels)
         return [
-            replace(vote, features={**vote.features, "cluster": vote.features["class"]})
+            replace(
+                vote, value=value, features={**vote.features, "cluster": vote.features["class"]}
+            )
             if isinstance(vote, Score)
             else why
-            for vote, why in zip(votes, silent, strict=True)
+            for vote, value, why in zip(votes, values, silent, strict=True)
         ]
+
+
+def _central_first(
+    vectors: Sequence[Vector], labels: Sequence[int | None], tally: Tally
+) -> list[float]:
+    """A value for each candidate: its cluster's share, or the next number below those who go before it."""
+    values = [0.0] * len(labels)
+    above = math.inf
+    for cluster in tally.standing:
+        members = [i for i, label in enumerate(labels) if label == cluster.label]
+        central = mean_similarity([vectors[i] for i in members])
+        for likeness in sorted({c for c in central if c is not None}, reverse=True):
+            above = min(cluster.votes / len(labels), math.nextafter(above, -math.inf))
+            for i, own in zip(members, central, strict=True):
+                if own == likeness:
+                    values[i] = above
+    return values
 
 
 @dataclass(frozen=True)
