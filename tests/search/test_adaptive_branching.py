@@ -146,7 +146,7 @@ def test_it_goes_deeper_where_revisions_pay_and_wider_where_they_do_not():
 
 def test_a_planted_word_is_found_more_often_than_by_chance():
     def found(seed):
-        solved = Solve(Letters(4), ByTable(match("dacb")), AdaptiveBranching(100))
+        solved = Solve(Letters(4), ByTable(match("dacb")), AdaptiveBranching(100, "step"))
         return run(solved(TASK, Seed(seed)), engine()).value.best.state.text == "dacb"
 
     # A hundred letters are 25 words: by chance one of them is the planted one of 256 in a run of ten.
@@ -187,7 +187,7 @@ def test_a_revision_is_told_the_critique_of_its_parent_or_that_there_may_be_mist
 
 
 def test_a_finished_chain_is_not_stepped_again():
-    found = told(AdaptiveBranching(60, depth=9), ByWord(len), 2)
+    found = told(AdaptiveBranching(60, "step", depth=9), ByWord(len), 2)
     assert max(len(word) for word in found.made) == 2
     assert all(len(c.state.letters) == 2 for c in found.ranking.items if c.state.ended)
 
@@ -206,9 +206,9 @@ def test_a_process_that_cannot_revise_is_refused_before_anything_is_spent():
 def test_an_equal_sibling_is_no_new_node_but_its_score_counts():
     serve = engine(lambda r: "a")
     for together in (1, 4):
-        solved = Solve(Letters(1), ByTable(len), AdaptiveBranching(8, together=together))
+        solved = Solve(Letters(1), ByTable(len), AdaptiveBranching(8, "step", together=together))
         assert len(run(solved(TASK, Seed(0)), serve).value.items) == 1
-    apart = Solve(Letters(1), ByTable(len), AdaptiveBranching(8, distinct=False))
+    apart = Solve(Letters(1), ByTable(len), AdaptiveBranching(8, "step", distinct=False))
     assert len(run(apart(TASK, Seed(0)), serve).value.items) == 8
 
     @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def test_an_equal_sibling_is_no_new_node_but_its_score_counts():
             return [Score(1.0) for _ in states]
 
     asked: list[int] = []
-    solved = Solve(Letters(1), Counting(asked), AdaptiveBranching(8, together=2))
+    solved = Solve(Letters(1), Counting(asked), AdaptiveBranching(8, "step", together=2))
     run(solved(TASK, Seed(0)), serve)
     assert sum(asked) == 1
 
@@ -253,7 +253,7 @@ def test_a_sample_that_was_cut_is_kept_and_not_revised():
 
 
 def test_what_fails_or_is_not_scored_is_not_told():
-    lost = Solve(Letters(2), ByTable(len), AdaptiveBranching(6))
+    lost = Solve(Letters(2), ByTable(len), AdaptiveBranching(6, "step"))
     none = run(lost(TASK, Seed(0)), engine(lambda r: Failed("no"))).value
     assert (none.stopped, none.items) == ("failed", ())
     found = told(AdaptiveBranching(12, "revise"), ByWord(len, blind=lambda word: True), 1)

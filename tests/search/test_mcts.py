@@ -201,7 +201,10 @@ def test_one_branch_is_one_sample_of_best_of():
 
 def test_a_depth_of_one_is_a_beam_of_one_level():
     tree, beam = engine(), engine()
-    for search, serve in ((MonteCarloTreeSearch(9, 6, 1), tree), (BeamSearch(1, 6, 1), beam)):
+    for search, serve in (
+        (MonteCarloTreeSearch(9, 6, 1, finish=False), tree),
+        (BeamSearch(1, 6, 1), beam),
+    ):
         run(Solve(Letters(4), Indifferent(), search)(TASK, Seed(5)), serve)
     assert [r.key() for r in tree.requests] == [r.key() for r in beam.requests]
 
@@ -232,10 +235,10 @@ def test_the_prior_leads_and_equal_shares_do_not():
 def test_a_schedule_gives_the_branch_of_each_depth():
     found = told(MonteCarloTreeSearch(99, Table((3, 2, 1)), 4), ByWord(len), 4)
     assert Counter(len(word) for word in found.made) == {1: 3, 2: 6, 3: 6, 4: 6}
-    assert MonteCarloTreeSearch(99, Table((3, 2, 1)), 4).states() == 21
-    assert MonteCarloTreeSearch(3, Table((3, 2, 1)), 4).states() == 9
-    assert MonteCarloTreeSearch(3, at_once=False).states() == 3
-    assert MonteCarloTreeSearch(10**6, 10**6, 10**6).states() == 10**12
+    assert MonteCarloTreeSearch(99, Table((3, 2, 1)), 4).states() == 21 + 1
+    assert MonteCarloTreeSearch(3, Table((3, 2, 1)), 4).states() == 9 + 1
+    assert MonteCarloTreeSearch(3, at_once=False).states() == 3 + 1
+    assert MonteCarloTreeSearch(10**6, 10**6, 10**6, finish=False).states() == 10**12
 
 
 def test_widening_lets_the_visited_grow_wide():
@@ -286,6 +289,40 @@ def test_most_visited_lines_come_first_where_that_is_asked():
         MonteCarloTreeSearch(5, 2, 2, UCT(0.2), at_once=False), scorer, 2
     ).ranking.best.state.letters
     assert by_value == "ba"
+
+
+@pytest.mark.parametrize(
+    "search",
+    [MonteCarloTreeSearch(3, 2, 9), AdaptiveBranching(6, "step", 2), MonteCarloTreeSearch(1, 2, 1)],
+)
+def test_where_nothing_has_ended_the_best_is_taken_to_its_end(search):
+    """The best of the rim goes on in its own line of seeds, is scored, and comes first."""
+    scorer = ByWord(hashed(4))
+    before = told(search, scorer, 9).ranking
+    assert not any(c.state.ended for c in before.items)
+    after = told(search, scorer, 9, finish=True)
+    first, *rest = after.ranking.items
+    assert (first.state.ended, first.id, first.parent) == (
+        True,
+        f"{before.best.id}.end",
+        before.best.id,
+    )
+    assert first.state.letters.startswith(before.best.state.letters)
+    assert [c.id for c in rest] == [c.id for c in before.items[1:]]
+    assert len(after.scored) <= search.states()
+    assert after.scored[-1] == first.id
+
+
+def test_what_is_not_needed_or_not_paid_for_is_not_taken_to_its_end():
+    enough = told(MonteCarloTreeSearch(9, 2, 3), ByWord(len), finish=True)
+    assert not any("end" in id for id in enough.words)
+    search = MonteCarloTreeSearch(9, 2, 9)
+    flow = search(Counted(9), ByWord(len), TASK, Seed(0))
+    cut = run(flow, letters(), budget=Budget(calls=5)).value
+    assert (cut.stopped, len(cut.items) > 0) == ("budget", True)
+    flow = MonteCarloTreeSearch(2, 2, 9)(Counted(9), ByWord(len), TASK, Seed(0))
+    cut = run(flow, letters(), budget=Budget(calls=6)).value
+    assert (cut.stopped, cut.best.state.ended) == ("budget", False)
 
 
 # ------------------------------------------------------------------------ what goes wrong
@@ -385,7 +422,7 @@ def test_expansions_on_their_way_send_the_next_elsewhere():
 
 def test_waves_give_one_answer_and_arrivals_replay():
     def flow(ordered):
-        search = MonteCarloTreeSearch(12, 3, 5, together=4, ordered=ordered)
+        search = MonteCarloTreeSearch(12, 3, 5, together=4, ordered=ordered, finish=False)
         return Solve(Letters(400), ByTable(hashed(1)), search)(TASK, Seed(0))
 
     def engine_of(number):  # one request a call, so that they arrive one by one
@@ -483,7 +520,7 @@ def test_the_note_of_the_tree_is_bounded_and_its_parents_are_in_it():
         MonteCarloTreeSearch(6, 2, 3, together=2),
         MonteCarloTreeSearch(6, 2, 3, together=2, ordered=False),
         MonteCarloTreeSearch(6, 2, 3, to_the_end=True),
-        AdaptiveBranching(9, depth=3, together=2),
+        AdaptiveBranching(9, "step", depth=3, together=2),
     ],
     ids=["waves", "as they come", "to the end", "adaptive branching"],
 )

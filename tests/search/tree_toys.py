@@ -6,7 +6,7 @@ import string
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from search_toys import TASK, Word
 
@@ -97,7 +97,7 @@ def word_of(id: str) -> str:
     return "".join(ALPHABET[int(part)] for part in id.split(".") if part != "end")
 
 
-def told(search, scorer, length=3, *, serve=None, seed=0, listen=None) -> Told:
+def told(search, scorer, length=3, *, serve=None, seed=0, listen=None, finish=False) -> Told:
     notes: list[Noted] = []
 
     def hear(event):
@@ -106,7 +106,7 @@ def told(search, scorer, length=3, *, serve=None, seed=0, listen=None) -> Told:
         if isinstance(event, Noted):
             notes.append(event)
 
-    flow = search(Counted(length), scorer, TASK, Seed(seed))
+    flow = replace(search, finish=finish)(Counted(length), scorer, TASK, Seed(seed))
     ranking = run(flow, serve or letters(), listen=hear).value
     ids = [str(n.data["id"]) for n in notes if n.kind == "expanded"]
     [tree] = [n.data for n in notes if n.kind == "tree"]

@@ -8,10 +8,11 @@ from typing import Generic, TypeVar
 from cogitate.core.candidates import Candidate, Ranking, Score, Unscored, ranked
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import note
-from cogitate.core.protocols import Process
+from cogitate.core.protocols import Process, Scorer
 from cogitate.core.seeds import Seed
+from cogitate.core.task import Task
 
-from .rollout import Lost, ending, lose
+from .rollout import Lost, ending, judged, lose
 
 S = TypeVar("S")
 
@@ -61,6 +62,18 @@ async def finished_from(process: Process[S], sprout: Sprout[S]) -> Sprout[S] | L
         return await lose(id, error)
     await note("expanded", id=id, parent=sprout.id, depth=depth, done=True)
     return Sprout(state, id, sprout.line, depth, done=True)
+
+
+async def completed(
+    process: Process[S], scorer: Scorer[S], task: Task, leaves: Sequence[tuple[Sprout[S], float]]
+) -> Candidate[S] | Lost:
+    """The best of the unfinished lines, taken to its end and scored; the earlier where two are equal."""
+    best, _ = max(leaves, key=lambda leaf: leaf[1])
+    end = await finished_from(process, best)
+    if isinstance(end, Lost):
+        return end
+    [score] = await judged(scorer, task, [end.state], [end.id])
+    return Candidate(end.state, score, end.id, best.id)
 
 
 def stops(scores: Sequence[Score | Unscored], losses: Sequence[Lost]) -> bool:

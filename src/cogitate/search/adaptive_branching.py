@@ -23,7 +23,7 @@ from cogitate.rules.bandits import (
     wider_or_deeper,
 )
 
-from ._tree_growth import Sprout, concluded, placed, stepped, stops, tell_tree
+from ._tree_growth import Sprout, completed, concluded, placed, stepped, stops, tell_tree
 from .rollout import Lost, Rollout, judged, lose, rollout
 from .schedules import check_count
 
@@ -95,6 +95,8 @@ class _Run(Generic[S]):
     """The range of the scores; the same object while it does not change."""
     places: list[_Place[S]] = field(default_factory=list["_Place[S]"])
     lost: list[Lost] = field(default_factory=list[Lost])
+    ends: list[Candidate[S]] = field(default_factory=list["Candidate[S]"])
+    """A line that was taken to its end when all was done."""
     stopped: bool = False
 
 
@@ -108,9 +110,10 @@ class AdaptiveBranching:
     to its own, and on the way up to the second arm and to the child that was gone into. Posteriors are
     exact and closed: see `NormalBelief` and `BetaBelief`.
 
-    With `grow="step"` a child is one step more of a stepwise process, and the scorer sees partial states.
     With `grow="revise"` children of the root are whole answers, and those of an answer its revisions by
-    the critique of its score, for processes that can revise.
+    the critique of its score, for processes that can revise. With `grow="step"` a child is one step more
+    of a stepwise process, and the scorer sees partial states: as a step seldom scores better than the
+    one before, such trees are wide.
 
     Scores are brought between 0 and 1 by `bounds`, or by the range seen so far. An equal sibling is no
     new node, but its score counts once more. With `together` above 1 so many are drawn from the same
@@ -124,13 +127,13 @@ class AdaptiveBranching:
         Nakamura, Taishi and Akiba, Takuya}, journal={arXiv preprint arXiv:2503.04412}, year={2025}}
     Deviates: the variant with node aggregation (AB-MCTS-A) for one model; scores of any range.
 
-    >>> AdaptiveBranching(iterations=16, grow="revise")
-    AdaptiveBranching(iterations=16, grow='revise', depth=16, prior=NormalBelief(center=0.0, weight=1.0, degrees=1.0, scale=0.1), bounds=None, together=1, distinct=True)
+    >>> AdaptiveBranching(iterations=16, grow="step")
+    AdaptiveBranching(iterations=16, grow='step', depth=16, prior=NormalBelief(center=0.0, weight=1.0, degrees=1.0, scale=0.1), bounds=None, together=1, distinct=True, finish=True)
     """
 
     iterations: int = 64
     """States to make."""
-    grow: Literal["step", "revise"] = "step"
+    grow: Literal["step", "revise"] = "revise"
     depth: int = 16
     prior: Belief = NormalBelief()  # noqa: RUF009  (frozen, so it may be shared)
     """What every arm is believed to pay at first, between 0 and 1."""
@@ -139,6 +142,8 @@ class AdaptiveBranching:
     together: int = 1
     distinct: bool = True
     """Leave out siblings with equal states."""
+    finish: bool = True
+    """Where no line has ended after all iterations, take the best to its end: there is an answer."""
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)
@@ -155,7 +160,7 @@ class AdaptiveBranching:
 
     def states(self) -> int:
         """How many states the scorer will be asked about at most."""
-        return self.iterations
+        return self.iterations + (self.finish and self.grow == "step")
 
     async def __call__(
         self, process: Process[S], scorer: Scorer[S], task: Task, seed: Seed
@@ -179,6 +184,8 @@ class AdaptiveBranching:
         span = UNSEEN if self.bounds is None else Span(*self.bounds)
         run = _Run(process, scorer, task, seed, root, span)
         await self._grown(run)
+        if self.finish and self.grow == "step" and not run.stopped:
+            await _finish(run)
         rows = ((_id(place), place.below) for place in run.places)
         await tell_tree((id, seen.times, seen.mean if seen.times else None) for id, seen in rows)
         return _ranking(run)
@@ -313,12 +320,28 @@ async def _revised(
     return Sprout(state, id, line, above.depth + 1, done=True)
 
 
+async def _finish(run: _Run[S]) -> None:
+    leaves = [
+        (place.sprout, place.score.value if isinstance(place.score, Score) else -math.inf)
+        for place in run.places
+        if place.sprout is not None and not place.children
+    ]
+    if not leaves or any(place.sprout is not None and place.sprout.done for place in run.places):
+        return
+    end = await completed(run.process, run.scorer, run.task, leaves)
+    if isinstance(end, Lost):
+        run.lost.append(end)
+    else:
+        run.ends.append(end)
+
+
 def _id(place: _Place[S]) -> str:
     return place.sprout.id if place.sprout is not None else ""
 
 
 def _ranking(run: _Run[S]) -> Ranking[S]:
-    finished: list[Candidate[S]] = []
+    finished = list(run.ends)
+    taken = {end.parent for end in run.ends}
     partial: list[Candidate[S]] = []
     for place in run.places:
         sprout = place.sprout
@@ -328,6 +351,6 @@ def _ranking(run: _Run[S]) -> Ranking[S]:
         candidate = Candidate(sprout.state, place.score, sprout.id, parent)
         if sprout.done:
             finished.append(candidate)
-        elif not place.children:
+        elif not place.children and sprout.id not in taken:
             partial.append(candidate)
     return concluded(ranked(finished).items, partial, run.lost, len(run.places))

@@ -13,7 +13,7 @@ from cogitate.core.protocols import Process, Scorer
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 
-from ._tree_growth import Sprout, concluded, finished_from, stepped, stops, tell_tree
+from ._tree_growth import Sprout, completed, concluded, finished_from, stepped, stops, tell_tree
 from ._tree_node import Backup, Node, Tree, root_of
 from ._tree_policy import UCT, TreePolicy, Widening
 from .rollout import Lost, judged, lose
@@ -41,7 +41,7 @@ class _Run(Generic[S]):
     scorer: Scorer[S]
     task: Task
     tree: Tree[S]
-    ends: dict[str, Sprout[S]] = field(default_factory=dict[str, "Sprout[S]"])
+    ends: dict[str, Candidate[S]] = field(default_factory=dict[str, "Candidate[S]"])
     """Finished lines by the child that they go on from."""
     lost: list[Lost] = field(default_factory=list[Lost])
     stopped: bool = False
@@ -54,9 +54,10 @@ class _Run(Generic[S]):
                 self.lost.append(one.lost)
             if one.kid is None:
                 continue
-            made.append((one.kid, one.score))
-            if one.end is not None and one.end is not one.kid:
-                self.ends[one.kid.id] = one.end
+            kid, end = one.kid, one.end
+            made.append((kid, one.score))
+            if end is not None and end is not kid:
+                self.ends[kid.id] = Candidate(end.state, one.score, end.id, kid.id)
         self.tree.settle(node, asked, made)
 
     def news(self, grown: Sequence[_Grown[S]]) -> None:
@@ -91,7 +92,7 @@ class MonteCarloTreeSearch:
     Deviates: exhausted nodes are closed, as a finished state gives the same score again.
 
     >>> MonteCarloTreeSearch(iterations=32, branch=Widening())
-    MonteCarloTreeSearch(iterations=32, branch=Widening(factor=1.0, power=0.5), depth=16, policy=UCT(exploration=1.4142135623730951), backup='mean', at_once=True, to_the_end=False, together=1, ordered=True, rank='value', distinct=True)
+    MonteCarloTreeSearch(iterations=32, branch=Widening(factor=1.0, power=0.5), depth=16, policy=UCT(exploration=1.4142135623730951), backup='mean', at_once=True, to_the_end=False, together=1, ordered=True, rank='value', distinct=True, finish=True)
     """
 
     iterations: int = 32
@@ -112,6 +113,8 @@ class MonteCarloTreeSearch:
     """Finished candidates by their scores, or by the visits of their lines from the root down."""
     distinct: bool = True
     """Leave out siblings with equal states."""
+    finish: bool = True
+    """Where no line has ended after all iterations, take the best to its end: there is an answer."""
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)
@@ -123,7 +126,7 @@ class MonteCarloTreeSearch:
     def states(self) -> int:
         """How many states the scorer will be asked about at most."""
         if isinstance(self.branch, Widening) or not self.at_once:
-            return self.iterations
+            return self.iterations + self.finish
         level, whole, widest = 1, 0, 1
         for depth in range(self.depth):
             widest = max(widest, at(self.branch, depth))
@@ -131,7 +134,7 @@ class MonteCarloTreeSearch:
             whole += level
             if whole >= self.iterations * widest:
                 break
-        return min(whole, self.iterations * widest)
+        return min(whole, self.iterations * widest) + self.finish
 
     async def __call__(
         self, process: Process[S], scorer: Scorer[S], task: Task, seed: Seed
@@ -147,6 +150,8 @@ class MonteCarloTreeSearch:
         tree = Tree(root, self.policy, self.branch, self.depth, self.backup, self.at_once)
         run = _Run(process, scorer, task, tree)
         await (self._in_waves(run) if self.ordered else self._as_they_come(run))
+        if self.finish and not run.stopped:
+            await self._finish(run)
         await tell_tree((n.id, n.visits, n.mean if n.scored else None) for n in tree.nodes)
         return self._ranking(run)
 
@@ -231,6 +236,20 @@ class MonteCarloTreeSearch:
         [score] = await judged(run.scorer, run.task, [one.end.state], [one.end.id])
         return replace(one, score=score)
 
+    async def _finish(self, run: _Run[S]) -> None:
+        nodes = run.tree.nodes
+        if run.ends or any(node.done for node in nodes):
+            return
+        leaves = [
+            (Sprout(n.state, n.id, n.line, n.depth, False), n.best) for n in nodes if not n.children
+        ]
+        if leaves:
+            end = await completed(run.process, run.scorer, run.task, leaves)
+            if isinstance(end, Lost):
+                run.lost.append(end)
+            else:
+                run.ends[end.parent or ""] = end
+
     def _ranking(self, run: _Run[S]) -> Ranking[S]:
         finished: list[tuple[Candidate[S], Node[S]]] = []
         partial: list[Candidate[S]] = []
@@ -239,7 +258,7 @@ class MonteCarloTreeSearch:
             if node.done:
                 finished.append((Candidate(node.state, node.score, node.id, parent), node))
             elif end := run.ends.get(node.id):
-                finished.append((Candidate(end.state, node.score, end.id, node.id), node))
+                finished.append((end, node))
             elif not node.children:
                 partial.append(Candidate(node.state, node.score, node.id, parent))
         ordered = ranked(c for c, _ in finished).items
