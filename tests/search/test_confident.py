@@ -162,6 +162,19 @@ def test_it_stops_at_the_consensus():
     assert (split.stopped, len(heard.drawn)) == ("", 16)
 
 
+def test_counting_is_rare_and_the_last_sample_decides_nothing():
+    ((task, _),) = simulated_tasks(1)
+    engine = Simulated(skill=0.3, attractor=0.0)
+    grader = Heard(FakeEngine())
+    strategy = Solve(PROCESS, Majority(), search(n=256, keep=1.0, in_flight=64))
+    found = run(strategy(task, Seed(0)), Router({"policy": (engine, grader)})).value
+    assert found.stopped == ""
+    graded_answers = sum(len(q.answers) for q, _ in grader.seen)
+    assert 256 < graded_answers < 12 * 256
+    whole, _ = solved(search(n=8), task, engine=Simulated(skill=1.0))
+    assert whole.stopped == ""  # all were drawn, so it ended nothing early
+
+
 def test_a_scorer_that_asks_is_asked_once_at_the_end():
     ((task, _),) = simulated_tasks(1)
     engine = Scripted({"judge": "Score: 7"}, otherwise=Simulated(skill=1.0))
