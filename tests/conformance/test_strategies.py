@@ -73,7 +73,7 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "self_consistency_whole": (SelfConsistency(n=6, stop_early=False), 6),
     "beam_search": (BeamSearch(width=2, branch=3, depth=6), 4),
     "mcts": (MonteCarloTreeSearch(iterations=4, branch=3, depth=6, together=2), 3),
-    "adaptive_branching": (AdaptiveBranching(iterations=9, depth=6, together=3), 3),
+    "adaptive_branching": (AdaptiveBranching(9, "step", depth=6, together=3), 3),
     "confident_vote": (ConfidentVote(n=7, warmup=3, keep=0.7, window=4), 3),
 }
 PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run

@@ -92,7 +92,7 @@ class MonteCarloTreeSearch:
     Deviates: exhausted nodes are closed, as a finished state gives the same score again.
 
     >>> MonteCarloTreeSearch(iterations=32, branch=Widening())
-    MonteCarloTreeSearch(iterations=32, branch=Widening(factor=1.0, power=0.5), depth=16, policy=UCT(exploration=1.4142135623730951), backup='mean', at_once=True, to_the_end=False, together=1, ordered=True, rank='value', distinct=True, finish=True)
+    MonteCarloTreeSearch(iterations=32, branch=Widening(factor=1.0, power=0.5), depth=16, policy=UCT(exploration=0.5), backup='mean', at_once=True, to_the_end=False, together=1, ordered=True, rank='value', distinct=True, finish=True)
     """
 
     iterations: int = 32
@@ -100,7 +100,8 @@ class MonteCarloTreeSearch:
     branch: int | Schedule | Widening = 4
     """Children of a node: a number, one by depth, or one that grows with the visits."""
     depth: int = 16
-    policy: TreePolicy = UCT()  # noqa: RUF009  (frozen, so it may be shared)
+    policy: TreePolicy = UCT(0.5)  # noqa: RUF009  (frozen, so it may be shared)
+    """Explores less than the sqrt 2 of theory: where iterations are few, they must reach the end."""
     backup: Backup = "mean"
     """What a node is worth: the mean of what was scored below it, or the best."""
     at_once: bool = True

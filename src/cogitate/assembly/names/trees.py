@@ -21,7 +21,7 @@ def mcts(
     branch: COUNT = 4,
     depth: int = 16,
     policy: Literal["uct", "puct"] = "uct",
-    exploration: float = 1.4,
+    exploration: float = 0.5,
     backup: Literal["mean", "max"] = "mean",
     widening: float = 0.0,
     at_once: bool = True,
@@ -62,7 +62,7 @@ def mcts(
 def adaptive_branching(
     kind: str,
     iterations: int = 32,
-    grow: Literal["step", "revise"] = "step",
+    grow: Literal["revise", "step"] = "revise",
     depth: int = 16,
     belief: Literal["normal", "beta"] = "normal",
     bounds: Literal["seen", "unit"] = "seen",
@@ -73,7 +73,7 @@ def adaptive_branching(
 ) -> Any:
     """Wider or deeper at each node, by Thompson sampling; no branching factor.
 
-    `step` grows partial answers step by step; `revise` makes whole answers and revises them. `bounds` is
+    `revise` makes whole answers and revises them; `step` grows partial answers step by step. `bounds` is
     the range of the scorer: what was `seen` so far, or from 0 to 1.
     """
     from cogitate.rules import BetaBelief, NormalBelief
