@@ -414,50 +414,59 @@ async def read_log(port: int) -> list[dict[str, Any]]:
         return await reply.json()
 
 
-def compared(engines: Sequence[Recorded], logs: Sequence[Any], charges: Charges) -> dict[str, Any]:
+class Comparison:
     """Every call by the client's account and by the server's."""
-    problems: list[str] = []
-    tally: Counter[str] = Counter()
-    faults: Counter[str] = Counter()
-    equal = unseen = estimates = 0
+
+    def __init__(self, charges: Charges) -> None:
+        self.charges = charges
+        self.problems: list[str] = []
+        self.calls = self.equal = self.unseen = self.estimates = 0
+        self.faults: Counter[str] = Counter()
+
+    def add(self, engine: Recorded, entry: dict[str, Any]) -> None:
+        self.calls += 1
+        lie = "lie: " + entry["lie"] if entry["lie"] else "none"
+        self.faults[entry["fault"] or lie] += 1
+        mine = engine.calls.get((entry["asked"], entry["seed"]))
+        outcomes = mine.popleft() if mine else None
+        if outcomes is None:  # cut by us
+            self.unseen += 1
+        elif any(isinstance(outcome, Reply) for outcome in outcomes):
+            self.answered(entry, outcomes)
+        elif all(getattr(outcome, "kind", "") in ("timeout", "cut") for outcome in outcomes):
+            self.estimates += 1
+            self.must_be_estimated(entry)
+
+    def answered(self, entry: dict[str, Any], outcomes: Sequence[Any]) -> None:
+        used = sum((outcome.usage or ZERO for outcome in outcomes), ZERO)
+        if not entry["done"] and all(isinstance(outcome, Reply) for outcome in outcomes):
+            self.problems.append(f"an answer to a call that was not completed: {entry}")
+        if not (entry["lie"] in ("", "fifty times") and entry["done"]):
+            if not used.estimated:
+                self.problems.append(f"a usage nobody told counts as known: {used} for {entry}")
+            self.must_be_estimated(entry)
+        elif used.estimated or [used.tokens_in, used.tokens_out] != entry["usage"]:
+            self.problems.append(f"{used} was charged for {entry}")
+        else:
+            self.equal += 1
+
+    def must_be_estimated(self, entry: dict[str, Any]) -> None:
+        if not self.charges.estimated.get((entry["asked"], entry["seed"]), True):
+            self.problems.append(f"the ledger forgot that this is an estimate: {entry}")
+
+
+def compared(engines: Sequence[Recorded], logs: Sequence[Any], charges: Charges) -> dict[str, Any]:
+    found = Comparison(charges)
     for engine, log in zip(engines, logs, strict=True):
         for entry in log:
-            tally["calls"] += 1
-            faults[entry["fault"] or ("lie: " + entry["lie"] if entry["lie"] else "none")] += 1
-            mine = engine.calls.get((entry["asked"], entry["seed"]))
-            outcomes = mine.popleft() if mine else None
-            if outcomes is None:  # cut by us, or by the end of the second run
-                unseen += 1
-                continue
-            replies = [o for o in outcomes if isinstance(o, Reply)]
-            if not replies:
-                broken = [getattr(o, "kind", "") in ("timeout", "cut") for o in outcomes]
-                if all(broken):
-                    estimates += 1
-                    if not charges.estimated.get((entry["asked"], entry["seed"]), True):
-                        problems.append(f"the ledger forgot a call that was cut: {entry}")
-                continue
-            used = sum((o.usage or ZERO for o in outcomes), ZERO)
-            if not entry["done"] and len(replies) == len(outcomes):
-                problems.append(f"an answer to a call that was not completed: {entry}")
-            honest = entry["lie"] in ("", "fifty times") and entry["done"]
-            if honest and [used.tokens_in, used.tokens_out] != entry["usage"]:
-                problems.append(f"{used} was charged for {entry}")
-            elif honest and used.estimated:
-                problems.append(f"a told usage counts as estimated: {entry}")
-            elif not honest and not used.estimated:
-                problems.append(f"a usage nobody told counts as known: {used} for {entry}")
-            elif honest:
-                equal += 1
-            if not honest and not charges.estimated.get((entry["asked"], entry["seed"]), True):
-                problems.append(f"the ledger forgot that this is an estimate: {entry}")
+            found.add(engine, entry)
     return {
-        "calls": tally["calls"],
-        "faults": dict(faults.most_common()),
-        "completed, charged as the server counts": equal,
-        "cut by the server, charged as estimates": estimates,
-        "cut by the client": unseen,
-        "problems": problems[:20],
+        "calls": found.calls,
+        "faults": dict(found.faults.most_common()),
+        "completed, charged as the server counts": found.equal,
+        "cut by the server, charged as estimates": found.estimates,
+        "cut by the client": found.unseen,
+        "problems": found.problems[:20],
     }
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 from cogitate.core.errors import Failed, OutOfBudget, ReplayMismatch
 from cogitate.core.flow import Flow, Pool, gather
-from cogitate.core.journal import Tape, sealed_in
+from cogitate.core.journal import Tape, outcome_of, sealed_in, tell_record
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Limits
 from cogitate.core.requests import (
@@ -574,6 +575,34 @@ def test_a_damaged_file_is_set_aside(
         calls = len(engine.calls)
         drive(one(329), engine, cache=cache)
         assert len(engine.calls) == calls
+
+
+def test_what_a_killed_writer_left_is_not_read_into_a_new_file(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "one") as cache:
+        fill(cache, 20)
+        shutil.copytree(tmp_path / "one", tmp_path / "two")  # as it lies while it is written
+    assert (tmp_path / "two" / "replies.sqlite-wal").stat().st_size
+    with ReplyCache(tmp_path / "two") as cache:
+        assert holds(cache, 19), "a kill loses nothing that was written"
+    shutil.rmtree(tmp_path / "two")
+    with ReplyCache(tmp_path / "one") as cache:
+        fill(cache, 20, start=20)
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+    (tmp_path / "two" / "replies.sqlite").write_bytes(b"no database" * 1000)
+    with ReplyCache(tmp_path / "two") as cache:
+        holds(cache, 0)
+        fill(cache, 3, start=100)
+        assert "begun anew" in cache.notes[0]
+    with ReplyCache(tmp_path / "two") as cache:
+        assert cache.stats().entries == 3
+        assert holds(cache, 102)
+
+
+def test_a_record_says_that_it_came_from_a_cache() -> None:
+    asked = Generate(PROMPT, seed=1)
+    for cached in (False, True):
+        reply = Reply(Completion("yes"), COST, cached=cached)
+        assert outcome_of(tell_record(asked, "#1", reply), asked) == reply
 
 
 @pytest.mark.parametrize("where", ["file", "format"])
