@@ -242,6 +242,14 @@ def test_the_search_ends_with_the_grant_and_keeps_what_was_paid(grow):
         assert bool(done.value.items) == (calls > 0)
 
 
+def test_no_line_is_taken_to_its_end_when_nothing_is_left():
+    events = []
+    flow = AdaptiveBranching(9, "step")(Counted(9), ByWord(len), TASK, Seed(0))
+    done = run(flow, letters(), budget=Budget(calls=3), listen=events.append)
+    assert len([e for e in events if isinstance(e, Noted) and e.kind == "lost"]) == 1
+    assert (done.value.stopped, done.value.best.state.ended) == ("budget", False)
+
+
 def test_a_sample_that_was_cut_is_kept_and_not_revised():
     """Whole answers of three letters, money for four: the second is cut and ranks last."""
     search = AdaptiveBranching(9, "revise", depth=1)
