@@ -323,7 +323,7 @@ def test_a_rest_of_all_costs_no_attempt_but_ends() -> None:
         await bench.finish(range(200))
         assert len(done) == 200
         lost = [outcome for outcome in done if isinstance(outcome, Failed)]
-        assert len(lost) <= 10 / 3, "only what was sent three times in vain"
+        assert len(lost) <= 5, "only what was sent in vain, and not what waited"
         for server in servers:
             server.says = busy
         began = clock.now
