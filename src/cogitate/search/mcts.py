@@ -205,12 +205,12 @@ class MonteCarloTreeSearch:
                     missing = [len(numbers)]
                     known = [child.state for child in node.children]
                     for number in numbers:
-                        at = await pool.add(self._alone(run, node, number, known))
-                        flying[at] = (node, missing)
+                        added = await pool.add(self._alone(run, node, number, known))
+                        flying[added] = (node, missing)
                 if not flying:
                     return
-                at, one = await pool.next()
-                node, missing = flying.pop(at)
+                arrived, one = await pool.next()
+                node, missing = flying.pop(arrived)
                 missing[0] -= 1
                 expansions -= not missing[0]
                 if self.distinct and one.kid is not None:
