@@ -48,9 +48,16 @@ from cogitate.search import (
     BeamSearch,
     BestOf,
     ConfidentVote,
+    DiverseTreeSearch,
+    Lookahead,
     MonteCarloTreeSearch,
+    Particles,
+    Resample,
     SelfConsistency,
     Solve,
+    Table,
+    TopK,
+    Until,
     Vote,
 )
 from cogitate.testing import CHECKS, Case, FakeEngine, Rates
@@ -75,6 +82,18 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "mcts": (MonteCarloTreeSearch(iterations=4, branch=3, depth=6, together=2), 3),
     "adaptive_branching": (AdaptiveBranching(9, "step", depth=6, together=3), 3),
     "confident_vote": (ConfidentVote(n=7, warmup=3, keep=0.7, window=4), 3),
+    "dvts": (DiverseTreeSearch(trees=2, branch=3, depth=6), 6),
+    "lookahead": (Lookahead(BeamSearch(width=2, branch=2, depth=5), steps=1), 4),
+    "particles": (Particles(population=5, depth=6), 5),
+    "particles_in_stages": (
+        Particles(
+            population=Table((6, 4, 3)),
+            depth=6,
+            stages=(Until(1, keep=TopK()), Until(4, keep=Resample("diff", method="residual"))),
+            rank="copies",
+        ),
+        6,
+    ),
 }
 PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run
     "answer": Answer(logprobs=5, max_tokens=80),

@@ -34,7 +34,10 @@ from .confidence import (
     text_confidence,
     token_confidence,
 )
+from .evolving import elite, tournament, truncation
 from .extraction import extract
+from .potentials import POTENTIALS, Potential, Trace, potential
+from .resampling import RESAMPLINGS, Resampling, effective_size, normalised_weights, resample
 from .scaling import scaling_slope, share_within
 from .selection import order, sample_k, softmax, top_k, top_k_spread
 from .statistics import (
@@ -71,7 +74,9 @@ __all__ = [
     "AGGREGATES",
     "LINKAGES",
     "NORMALISATIONS",
+    "POTENTIALS",
     "REDUCTIONS",
+    "RESAMPLINGS",
     "WITHOUT_STEPS",
     "Aggregate",
     "Belief",
@@ -85,10 +90,13 @@ __all__ = [
     "Moments",
     "NormalBelief",
     "Normalise",
+    "Potential",
     "Reduction",
+    "Resampling",
     "Span",
     "Tally",
     "Tie",
+    "Trace",
     "aggregate",
     "best_of",
     "bootstrap",
@@ -96,6 +104,8 @@ __all__ = [
     "classes",
     "clusters",
     "cut_off",
+    "effective_size",
+    "elite",
     "expected",
     "expected_best_of",
     "expected_majority",
@@ -111,13 +121,16 @@ __all__ = [
     "mean_similarity",
     "nested_values",
     "normalised",
+    "normalised_weights",
     "order",
     "paired_bootstrap",
     "pass_at_k",
     "posterior_lead",
+    "potential",
     "puct",
     "quantile",
     "read_calls",
+    "resample",
     "sample_k",
     "scaling_slope",
     "share_within",
@@ -128,6 +141,8 @@ __all__ = [
     "token_confidence",
     "top_k",
     "top_k_spread",
+    "tournament",
+    "truncation",
     "ucb1",
     "uct",
     "undecided",

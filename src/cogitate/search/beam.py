@@ -27,6 +27,8 @@ class _Node(Generic[S]):
     state: S
     id: str
     line: Seed
+    first: int = 0
+    """Of the root: number of the sample that its first child begins."""
 
 
 @dataclass
@@ -76,17 +78,35 @@ class BeamSearch:
     async def __call__(
         self, process: Process[S], scorer: Scorer[S], task: Task, seed: Seed
     ) -> Ranking[S]:
+        return await self.from_root(process, scorer, task, seed)
+
+    async def from_root(
+        self, process: Process[S], scorer: Scorer[S], task: Task, seed: Seed,
+        *, tree: str = "", first: int = 0,
+    ) -> Ranking[S]:  # fmt: skip
+        """The search as one of several beside each other.
+
+        Args:
+            process: what is searched.
+            scorer: of its states.
+            task: the question.
+            seed: of the whole.
+            tree: id of this search's root, where it is not alone.
+            first: number of the sample that its first child begins.
+        """
         harvest: _Harvest[S] = _Harvest()
         try:
-            root = await process.start(task, seed.at("sample", 0, "start"))
+            root = await process.start(task, seed.at("sample", first, "start"))
         except (OutOfBudget, Failed) as error:
-            harvest.lost.append(await lose("root", error))
+            harvest.lost.append(await lose(tree or "root", error))
             return self._ranking(harvest)
         if process.done(root):
-            [score] = await judged(scorer, task, [root], ["root"])
-            harvest.finished.append(Candidate(root, score, "root"))
+            [score] = await judged(scorer, task, [root], [tree or "root"])
+            harvest.finished.append(Candidate(root, score, tree or "root"))
             return self._ranking(harvest)
-        live = [_Node(root, "", seed)]
+        if tree:
+            await note("expanded", id=tree, parent=None, depth=0, done=False)
+        live = [_Node(root, tree, seed, first)]
         for depth in range(self.depth):
             live = await self._level(process, scorer, task, seed, depth, live, harvest)
             if not live:
@@ -168,7 +188,7 @@ async def _child(
     """One child; publishes `expanded` or `lost`."""
     id = f"{parent.id}.{index}" if parent.id else str(index)
     if depth == 0:
-        line = parent.line.at("sample", index)
+        line = parent.line.at("sample", parent.first + index)
     else:
         line = parent.line if index == 0 else parent.line.at("branch", depth, index)
     try:

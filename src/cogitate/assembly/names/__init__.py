@@ -14,7 +14,7 @@ from typing import Final
 from cogitate.assembly.factory import Factory
 from cogitate.assembly.own import function
 
-from . import processes, schedules, scorers, strategies, trees, verifiers
+from . import populations, processes, schedules, scorers, strategies, trees, verifiers
 from .defaults import VOTABLE, default_scorer
 from .filling import default_strategy, filled
 from .parts import MOST
@@ -27,6 +27,7 @@ TOPICS: Final = (
     schedules,
     verifiers,
     trees,
+    populations,
 )
 
 TABLE: Final[Mapping[str, Factory[...]]] = MappingProxyType(
