@@ -12,7 +12,7 @@ from cogitate.core.candidates import Artifact, Critique
 from cogitate.core.codec import decode, encode
 from cogitate.core.errors import Failed
 from cogitate.core.prompt import Prompt
-from cogitate.core.protocols import Mutable, Previewable, Revisable
+from cogitate.core.protocols import Mutable, Previewable, Remembering, Revisable, Tempered
 from cogitate.core.requests import Generate
 from cogitate.core.seeds import Seed
 from cogitate.core.task import KINDS, Message, Task
@@ -145,9 +145,8 @@ def test_a_failed_request_is_raised_and_loses_nothing(process):
 
 def test_capabilities():
     assert all(isinstance(process, Previewable) for process in PROCESSES)
-    assert isinstance(Answer(), Revisable)
-    assert isinstance(Answer(), Mutable)
-    assert not isinstance(Reasoning(), Revisable)
+    for capability in (Revisable, Mutable, Remembering, Tempered):
+        assert all(isinstance(process, capability) for process in PROCESSES)
 
 
 @pytest.mark.parametrize("process", [Answer(), Reasoning()], ids=lambda p: type(p).__name__)

@@ -48,6 +48,32 @@ class Mutable(Protocol[S]):
     async def mutate(self, parents: Sequence[S], seed: Seed) -> S: ...
 
 
+class RevisableProcess(Process[S], Revisable[S], Protocol[S]):
+    """A process that can revise; what it revises may be unfinished, and is then stepped on."""
+
+
+class MutableProcess(Process[S], Mutable[S], Protocol[S]):
+    """A process that can mutate; a child may be unfinished, and is then stepped on."""
+
+
+@runtime_checkable
+class Remembering(Protocol[S]):
+    """Its states remember earlier attempts, which a revision is shown."""
+
+    def remembering(self, state: S, attempts: int) -> S:
+        """The state with its last so many attempts, its own counted; at least 1."""
+        ...
+
+
+@runtime_checkable
+class Tempered(Protocol[S]):
+    """Mutates gently or strongly."""
+
+    def at_strength(self, strength: float) -> MutableProcess[S]:
+        """The same process with this strength of mutation; the scale is its own."""
+        ...
+
+
 class Deliberate(Protocol[S, M]):
     """Acting has side effects: look before leaping."""
 

@@ -17,11 +17,11 @@ from cogitate.core.requests import (
     Sampling,
 )
 from cogitate.core.seeds import Seed
-from cogitate.core.task import Message, Task
+from cogitate.core.task import Task
 from cogitate.core.until import Until
 from cogitate.rules.extraction import extract
 
-from ._files import fill
+from ._attempts import asked_again, remembering, shown, told
 from .asking import prompt_of, split_steps
 from .presets import DEFAULT_SAMPLING, Examples
 
@@ -113,37 +113,29 @@ class Answer:
         return await self.render(state)
 
     async def revise(self, state: Draft, critique: Critique, seed: Seed) -> Draft:
-        """Answer again, told what is wrong."""
-        if critique.first_error is None:
-            told = fill("revise", critique=critique.text)
-        else:
-            told = fill("revise_step", critique=critique.text, step=str(critique.first_error + 1))
-        return await self._again(state, told, seed)
+        """Answer again, told what is wrong; without a critique, told to look again."""
+        said = [(done.text, done.ids)] if (done := state.completion) is not None else []
+        steps = len(split_steps(state.text, self.separators))
+        prompt = asked_again(state.question, state.prompt, said, told(critique, steps))
+        return await self._after(state, prompt, seed)
 
     async def mutate(self, parents: Sequence[Draft], seed: Seed) -> Draft:
         """Answer again, shown earlier attempts: the first as one's own, the others quoted."""
         if not parents:
             raise InvalidInput("mutate was asked for without parents; give at least one draft")
-        others = [
-            fill("attempt", number=str(number), text=parent.text)
-            for number, parent in enumerate(parents[1:], start=1)
-        ]
-        told = fill("combine", attempts="\n\n".join(others)) if others else fill("again")
         first = parents[0]
-        return await self._after(
-            first, first.question.base.then(first.text or fill("nothing")), told, seed
-        )
+        prompt = shown(first.question, [parent.text for parent in parents])
+        return await self._after(first, prompt, seed)
 
-    async def _again(self, state: Draft, told: str, seed: Seed) -> Draft:
-        prompt = state.prompt
-        if state.completion is not None and state.completion.text:
-            prompt = prompt.then(state.completion.text, state.completion.ids)
-        if not prompt.prefill:  # two user turns in a row are refused by some chat templates
-            prompt = prompt.then(fill("nothing"))
-        return await self._after(state, prompt, told, seed)
+    def remembering(self, state: Draft, attempts: int) -> Draft:
+        """The draft as if only the last attempts, its own counted, had been made."""
+        return replace(state, prompt=remembering(state.question, state.prompt, attempts - 1))
 
-    async def _after(self, state: Draft, said: Prompt, told: str, seed: Seed) -> Draft:
-        prompt = said.turn(Message("user", told))
+    def at_strength(self, strength: float) -> Answer:
+        """The strength of mutation is the temperature."""
+        return replace(self, sampling=replace(self.sampling, temperature=strength))
+
+    async def _after(self, state: Draft, prompt: Prompt, seed: Seed) -> Draft:
         completion = await self._ask(prompt, state.schema, seed)
         return replace(state, prompt=prompt, completion=completion, attempt=state.attempt + 1)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cogitate.core.candidates import Artifact
+from cogitate.core.candidates import Artifact, Critique
 from cogitate.core.errors import InvalidInput
 from cogitate.core.prompt import Prompt
 from cogitate.core.requests import Completion, Generate, Sampling
@@ -15,6 +16,7 @@ from cogitate.core.task import Task
 from cogitate.core.until import Until
 from cogitate.rules.extraction import extract
 
+from ._attempts import asked_again, blamed, remembering, shown, told
 from .asking import prompt_of
 from .presets import DEFAULT_SAMPLING, Examples
 
@@ -28,6 +30,9 @@ _ANSWERED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWERED_KINDS = ("math", "number", "choice")
+
+
+Steps = tuple[Completion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,23 @@ class Chain:
     """The question with all steps as the begun turn."""
     kind: str
     options: tuple[str, ...] = ()
-    steps: tuple[Completion, ...] = ()
+    steps: Steps = ()
     ending: Ending = ""
+    question: Prompt | None = None
+    """The task as it was first asked, where the chain is a later attempt."""
+    attempt: int = 0
+    """How often it was revised."""
+
+    @property
+    def origin(self) -> Prompt:
+        """The task as it was first asked."""
+        if self.question is not None:
+            return self.question
+        node = self.prompt
+        for step in self.steps:
+            if step.text and node.parent is not None:
+                node = node.parent
+        return node
 
     @property
     def text(self) -> str:
@@ -146,6 +166,45 @@ class Reasoning:
     async def preview(self, state: Chain) -> Artifact:
         """The steps so far."""
         return await self.render(state)
+
+    async def revise(self, state: Chain, critique: Critique, seed: Seed) -> Chain:
+        """Begin again, told what is wrong; the steps before the first wrong one are kept as they are.
+
+        The new chain has its first new step; go on with `step`.
+        """
+        written = [at for at, step in enumerate(state.steps) if step.text.strip()]
+        wrong = blamed(critique, len(written))
+        kept = state.steps[: written[wrong]] if wrong is not None else ()
+        question = state.origin
+        prompt = asked_again(question, state.prompt, (), told(critique, len(written)))
+        for step in kept:
+            prompt = prompt.then(step.text, step.ids) if step.text else prompt
+        return await self._after(state, question, prompt, kept, seed)
+
+    async def mutate(self, parents: Sequence[Chain], seed: Seed) -> Chain:
+        """Begin again, shown earlier attempts: the first as one's own, the others quoted."""
+        if not parents:
+            raise InvalidInput("mutate was asked for without parents; give at least one chain")
+        first = parents[0]
+        prompt = shown(first.origin, [parent.text for parent in parents])
+        return await self._after(first, first.origin, prompt, (), seed)
+
+    def remembering(self, state: Chain, attempts: int) -> Chain:
+        """The chain as if only the last attempts, its own counted, had been made."""
+        prompt = remembering(state.origin, state.prompt, attempts - 1)
+        return replace(state, prompt=prompt)
+
+    def at_strength(self, strength: float) -> Reasoning:
+        """The strength of mutation is the temperature."""
+        return replace(self, sampling=replace(self.sampling, temperature=strength))
+
+    async def _after(
+        self, state: Chain, question: Prompt, prompt: Prompt, kept: Steps, seed: Seed
+    ) -> Chain:
+        begun = Chain(
+            prompt, state.kind, state.options, kept, question=question, attempt=state.attempt + 1
+        )
+        return await self.step(begun, seed)
 
     def _ending(self, state: Chain, step: Completion) -> Ending:
         said = step.text.strip()

@@ -12,6 +12,8 @@ from cogitate.core.prompt import Prompt
 
 S = TypeVar("S")
 
+_PROMPTS = (Prompt, Prompt | None)
+
 
 def restore(kind: type[S], raw: Mapping[str, Any], prompts: Mapping[str, Prompt]) -> S:
     """The state that `core.codec.encode` turned into `raw`; its prompts are found by digest.
@@ -29,8 +31,8 @@ def restore(kind: type[S], raw: Mapping[str, Any], prompts: Mapping[str, Prompt]
     hints = typing.get_type_hints(kind)
     known = [f.name for f in fields(kind)]  # pyright: ignore[reportArgumentType]
     values = {
-        name: prompts[raw[name]] if hints[name] is Prompt else decoder(hints[name])(raw[name])
+        name: prompts[raw[name]] if hints[name] in _PROMPTS else decoder(hints[name])(raw[name])
         for name in known
-        if name in raw
+        if raw.get(name) is not None
     }
     return kind(**values)

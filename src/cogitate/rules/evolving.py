@@ -1,0 +1,52 @@
+"""Who lives on and who has children: elites, tournaments, truncation; every rule returns indices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .chance import generator
+from .selection import order
+
+
+def elite(values: Sequence[float], k: int) -> list[int]:
+    """The k highest, best first; what has no finite value is none.
+
+    >>> elite([0.1, float("-inf"), 0.7], 3)
+    [2, 0]
+    """
+    return [i for i in order(values) if math.isfinite(values[i])][: max(0, k)]
+
+
+def tournament(values: Sequence[float], k: int, size: int, seed: int) -> list[int]:
+    """The winners of k tournaments: `size` are drawn for each, and the highest of them wins.
+
+    Winners do not enter again, and where fewer are left, all of them enter. Ties go to the one drawn first, so
+    that equals have equal chances. Of n with different values, the one with r better ones wins the first
+    tournament with probability C(n - 1 - r, size - 1) / C(n, size).
+
+    >>> tournament([0.1, 0.9, 0.5], 2, size=3, seed=0)
+    [1, 2]
+    """
+    draw = generator(seed)
+    left = list(range(len(values)))
+    won: list[int] = []
+    while left and len(won) < k:
+        drawn = draw.sample(left, min(max(1, size), len(left)))
+        winner = max(drawn, key=lambda i: -math.inf if math.isnan(values[i]) else values[i])
+        left.remove(winner)
+        won.append(winner)
+    return won
+
+
+def truncation(values: Sequence[float], k: int, size: int, seed: int) -> list[int]:
+    """Draw k of the `size` highest, each once and all equally likely; best first.
+
+    With `k` = `size` these are the `size` highest; with `size` = the number of values, any k.
+
+    >>> truncation([0.1, 0.9, 0.5], 2, size=2, seed=0)
+    [1, 2]
+    """
+    best = order(values)[: max(1, size)]
+    places = generator(seed).sample(range(len(best)), min(max(0, k), len(best)))
+    return [best[place] for place in sorted(places)]
