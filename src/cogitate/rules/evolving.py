@@ -28,14 +28,13 @@ def tournament(values: Sequence[float], k: int, size: int, seed: int) -> list[in
     >>> tournament([0.1, 0.9, 0.5], 2, size=3, seed=0)
     [1, 2]
     """
-    draw = generator(seed)
-    left = list(range(len(values)))
+    draw, size = generator(seed), max(1, size)
     won: list[int] = []
-    while left and len(won) < k:
-        drawn = draw.sample(left, min(max(1, size), len(left)))
-        winner = max(drawn, key=lambda i: -math.inf if math.isnan(values[i]) else values[i])
-        left.remove(winner)
-        won.append(winner)
+    for _ in range(min(k, len(values))):
+        # As many more are drawn as have won before: without those, it is a draw among the others.
+        drawn = draw.sample(range(len(values)), min(size + len(won), len(values)))
+        rivals = [i for i in drawn if i not in won][:size]
+        won.append(max(rivals, key=lambda i: -math.inf if math.isnan(values[i]) else values[i]))
     return won
 
 

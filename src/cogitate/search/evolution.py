@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import Generic, Literal, Protocol, TypeVar, cast
 
 from cogitate.core.candidates import Ranking, Unscored
 from cogitate.core.errors import InvalidInput
-from cogitate.core.flow import gather, note
+from cogitate.core.flow import Flow, gather, note
 from cogitate.core.protocols import Mutable, MutableProcess, Scorer, Tempered
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
@@ -111,7 +111,7 @@ class Evolution:
     generations: int = 3
     """How often children are made."""
     elites: int = 2
-    """The best, which live on as they are; 0: every generation is new."""
+    """The best, which live on as they are, and leave at least one place to a child; 0: all are new."""
     select: Mating = Tournament(3)
     parents: int | Schedule = 2
     """Earlier answers that a child is made of."""
@@ -130,11 +130,6 @@ class Evolution:
                 f"generations={self.generations} and elites={self.elites} were asked for; neither may be "
                 "below 0"
             )
-        sizes = [at(self.population, g) for g in range(1, self.generations + 1)]
-        if sizes and min(sizes) <= self.elites:
-            raise InvalidInput(
-                f"elites={self.elites} of a population of {min(sizes)} were asked for; leave room for children"
-            )
         if self.breed not in ("living", "ever") or self.rank not in ("ever", "last"):
             raise InvalidInput(
                 f'breed={self.breed!r} and rank={self.rank!r} were asked for; breed is "living" or "ever", '
@@ -143,8 +138,12 @@ class Evolution:
 
     def states(self) -> int:
         """How many states the scorer will be asked about; one that compares is asked about some again."""
-        later = (at(self.population, g) - self.elites for g in range(1, self.generations + 1))
+        later = (self._children_at(g) for g in range(1, self.generations + 1))
         return at(self.population, 0) + sum(later)
+
+    def _children_at(self, generation: int) -> int:
+        size = at(self.population, generation)
+        return size - min(self.elites, size - 1)
 
     async def __call__(
         self, process: MutableProcess[S], scorer: Scorer[S], task: Task, seed: Seed
@@ -159,8 +158,8 @@ class Evolution:
         for generation in range(1, self.generations + 1):
             if run.ended or not run.living:
                 break
-            kept = self._elites(run)
-            children = await self._children(process, run, seed, generation, kept)
+            kept = self._elites(run, generation)
+            children = await self._children(process, run, seed, generation)
             last = children if finished(children) else last
             before = run.living
             await self._born(run, kept, children)
@@ -174,9 +173,12 @@ class Evolution:
             ranking = replace(ranking, stopped=stop)
         return ranking
 
-    def _elites(self, run: _Run[S]) -> list[Rollout[S]]:
-        pool = self._pool(run)
-        return [pool[i] for i in elite([run.value(s) for s in pool], self.elites)]
+    def _elites(self, run: _Run[S], generation: int) -> list[Rollout[S]]:
+        pool, places = (
+            self._pool(run),
+            at(self.population, generation) - self._children_at(generation),
+        )
+        return [pool[i] for i in elite([run.value(s) for s in pool], places)]
 
     def _pool(self, run: _Run[S]) -> list[Rollout[S]]:
         if self.breed == "living":
@@ -190,15 +192,14 @@ class Evolution:
         run: _Run[S],
         seed: Seed,
         generation: int,
-        kept: Sequence[Rollout[S]],
     ) -> list[Rollout[S] | Lost]:
         if self.strength is not None:
             strong = self.strength(generation) if callable(self.strength) else self.strength
             process = cast(Tempered[S], process).at_strength(strong)
         pool = self._pool(run)
         values = [run.value(s) for s in pool]
-        flows: list[Any] = []
-        for i in range(at(self.population, generation) - len(kept)):
+        flows: list[Flow[Rollout[S] | Lost]] = []
+        for i in range(self._children_at(generation)):
             line, id = seed.at("generation", generation, i), f"g{generation}.{i}"
             chosen = self.select(values, at(self.parents, generation), line.at("select"))
             parents = [pool[c] for c in chosen]
@@ -225,7 +226,7 @@ class Evolution:
             if sample.state not in states:
                 states.add(sample.state)
                 living.append(sample)
-        run.living = living
+        run.living = living or run.living
 
 
 async def _tell(run: _Run[S], before: Sequence[Rollout[S]], generation: int) -> None:
