@@ -373,13 +373,15 @@ async def client(ports: list[int], seconds: float, flows: int) -> dict[str, Any]
         budget=Budget(tokens_out=10**9, seconds=1.0),
         retry=Retry(first_s=0.05),
     )
+    peak = resident_mb()  # with what this script itself remembers of every call
     left_tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-    await endpoints.close()
-    for _ in range(20):
-        await asyncio.sleep(0.05)
+    # Before the sessions are closed, which would hide it: idle connections are dropped after some seconds.
+    for _ in range(100):
+        await asyncio.sleep(0.1)
         if descriptors() <= before:
             break
     after = descriptors()
+    await endpoints.close()
     logs = await asyncio.gather(*(read_log(port) for port in ports))
     report = compared(engines, logs, charges)
     problems = report.pop("problems")
@@ -403,7 +405,7 @@ async def client(ports: list[int], seconds: float, flows: int) -> dict[str, Any]
         **report,
         "estimated": done.usage.estimated,
         "tokens_out": done.usage.tokens_out,
-        "memory": f"{memory:.0f} to {resident_mb():.0f} MB",
+        "memory": f"{memory:.0f} to {peak:.0f} MB",
         "notes": list(endpoints.notes),
         "problems": problems,
     }

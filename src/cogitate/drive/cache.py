@@ -342,7 +342,7 @@ class ReplyCache:
         _LOG.warning("%s", sentence)
 
     def _set_aside(self) -> bool:
-        """Rename a damaged file; its side files would be replayed into the next one."""
+        """Rename a damaged file; its side files belong to it and not to the next one."""
         self._disconnect()
         try:
             self.path.replace(self.path.with_name(FILE_NAME + ".damaged"))
