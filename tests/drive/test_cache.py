@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from cogitate.core.errors import Failed, OutOfBudget, ReplayMismatch
+from cogitate.core.events import Chunk
 from cogitate.core.flow import Flow, Pool, gather
 from cogitate.core.journal import Tape, outcome_of, sealed_in, tell_record
 from cogitate.core.prompt import Prompt
@@ -109,6 +110,15 @@ def test_the_same_question_is_paid_once(cache: ReplyCache, how: str) -> None:
     assert (again.usage, again.cached) == (first.usage, first.usage), "charged at recorded usage"
     assert again.spent == ZERO, "and not paid"
     assert again.idle
+
+
+def test_a_kept_answer_is_streamed_in_one_piece(cache: ReplyCache) -> None:
+    heard: list[Any] = []
+    for final in (True, False):
+        drive(one(1, final=final), Paid(), cache=cache)
+        drive(one(1, final=final), Paid(), cache=cache, listen=heard.append)
+    chunks = [event for event in heard if isinstance(event, Chunk)]
+    assert [(c.text, c.final) for c in chunks] == [("1:1", True)]
 
 
 @BOTH

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from cogitate.budget import Ledger
+from cogitate.core.asking import Ask
 from cogitate.core.errors import Failed, JournalError, OutOfBudget
 from cogitate.core.events import Chunk, Event
 from cogitate.core.flow import Flow
 from cogitate.core.journal import Journal
-from cogitate.core.machine import Machine
+from cogitate.core.machine import Machine, Outcome
 from cogitate.core.protocols import Engine
 from cogitate.core.requests import Generate, Reply
 from cogitate.core.usage import ZERO, Budget
@@ -182,6 +183,7 @@ class _Driver(Generic[T]):
                     self._send(verdict)
                 else:
                     ask, outcome = verdict
+                    self._show_kept(ask, outcome)
                     machine.tell(ask.at, outcome)
                     again = True
             self._drop_cancelled()
@@ -223,6 +225,14 @@ class _Driver(Generic[T]):
             ask = item.admitted.ask
             final = isinstance(ask.request, Generate) and ask.request.final
             self._listen(Chunk(ask.stream, ask.at, text, final))
+
+    def _show_kept(self, ask: Ask, outcome: Outcome) -> None:
+        """Stream a kept answer in one piece: who shows the answer as it comes sees it, too."""
+        request = ask.request
+        if self._listen is None or not (isinstance(request, Generate) and request.final):
+            return
+        if isinstance(outcome, Reply) and outcome.cached:
+            self._listen(Chunk(ask.stream, ask.at, outcome.value.text, final=True))
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, more: bool) -> None:
         """Start what may start and sleep until something happens."""
