@@ -4,7 +4,7 @@ import typing
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from cogitate import processes, scorers, search
@@ -36,7 +36,7 @@ def arguments(parameter: Parameter, depth: int) -> st.SearchStrategy[Any]:
             found.append(made(option.__metadata__[0], depth - 1) if depth else st.none())
         elif origin is Literal:
             found.append(st.sampled_from(typing.get_args(option)))
-        elif parameter.name == "weights":  # as many as there are scorers
+        elif parameter.name in ("weights", "edges", "shares", "tools"):  # tied to others, or a form
             found.append(st.just(parameter.default))
         elif origin is tuple:
             found.append(st.lists(items(typing.get_args(option)[0], depth), min_size=1, max_size=3))
@@ -68,7 +68,19 @@ def calls(factory: Factory[...], depth: int) -> st.SearchStrategy[Assembled]:
     fields = {name: arguments(p, depth) for name, p in factory.parameters.items()}
     required = {n: s for n, s in fields.items() if factory.parameters[n].required}
     rest = {n: s for n, s in fields.items() if n not in required}
-    return st.fixed_dictionaries(required, optional=rest).map(lambda kw: factory.choose((), kw))
+    if factory.name == "best_action":
+        del rest["process"]  # only one that acts will do
+    return st.fixed_dictionaries(required, optional=rest).map(lambda kw: chosen(factory, kw))
+
+
+def chosen(factory: Factory[...], given: dict[str, Any]) -> Assembled:
+    """Made; what does not fit together, such as a search and its process, is not what is tried here."""
+    try:
+        return factory.choose((), given)
+    except InvalidInput:
+        if "process" not in given:
+            raise
+        reject()
 
 
 def made(family: str, depth: int) -> st.SearchStrategy[Assembled]:
@@ -186,6 +198,14 @@ def test_a_vote_over_free_text_is_done_and_remarked() -> None:
         "best_of(process=reasoning(separator=''))",
         "best_of(process=reasoning(separator=[]))",
         "best_of(process=reasoning(max_steps=0))",
+        "halving(keep=0)",
+        "cascade(greedy(), greedy(), share=0)",
+        "escalate([])",
+        "escalate([greedy()], shares=[0.5, 0.5])",
+        "route([greedy(), greedy()], edges=[0.5, 0.2])",
+        "route([greedy(), greedy(), greedy()], edges=[0.2, 0.5])",
+        "best_action(process=answer())",
+        "best_action(process=tool_use(tools=['look up']))",
         "best_of(scorer=self_certainty(top=1))",
         "best_of(scorer=judge(samples=0))",
         "best_of(scorer=listwise_judge(block=1))",

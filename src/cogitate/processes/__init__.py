@@ -7,6 +7,7 @@ from .asking import instruction_for, prompt_files, prompt_of, split_steps
 from .presets import DEFAULT_SAMPLING, PRESETS, WORD_PROBLEM_STEPS, WORD_PROBLEMS, Preset
 from .reasoning import Boundaries, Chain, Reasoning
 from .states import restore
+from .tool_use import Move, Talk, Tool, ToolUse
 
 __all__ = [
     "DEFAULT_SAMPLING",
@@ -17,8 +18,12 @@ __all__ = [
     "Boundaries",
     "Chain",
     "Draft",
+    "Move",
     "Preset",
     "Reasoning",
+    "Talk",
+    "Tool",
+    "ToolUse",
     "instruction_for",
     "prompt_files",
     "prompt_of",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from ._tree_policy import PUCT, UCT, TreePolicy, Widening
 from .adaptive_branching import AdaptiveBranching
 from .beam import BeamSearch
+from .best_action import Acting, BestAction
 from .best_of import BestOf
 from .compose import Solve, Vote
 from .confident import ConfidentVote
 from .diverse import DiverseTreeSearch
+from .escalation import Below, Cascade, Doubt, Escalate, Unanswered
 from .evolution import Evolution, Mating, Tournament, Truncation
+from .halving import Rungs, SuccessiveHalving
 from .lookahead import Lookahead
 from .mcts import MonteCarloTreeSearch
 from .particles import Particles
@@ -17,21 +20,32 @@ from .refinement import Refinement
 from .reserves import OnAccount, Planned, counts_votes, verifier_grant
 from .revision import SequentialRevision
 from .rollout import Lost, Rollout, judged, rollout
+from .routing import ByAgreement, ByKind, Chooser, Route
 from .schedules import Constant, Linear, Schedule, Table, at
 from .select import SampleK, Selection, TopK, TopKSpread
 from .self_consistency import SelfConsistency
 from .stages import DONE, Resample, Until
+from .until_good import SampleUntilGood
 
 __all__ = [
     "DONE",
     "PUCT",
     "UCT",
+    "Acting",
     "AdaptiveBranching",
     "BeamSearch",
+    "Below",
+    "BestAction",
     "BestOf",
+    "ByAgreement",
+    "ByKind",
+    "Cascade",
+    "Chooser",
     "ConfidentVote",
     "Constant",
     "DiverseTreeSearch",
+    "Doubt",
+    "Escalate",
     "Evolution",
     "Linear",
     "Lookahead",
@@ -44,18 +58,23 @@ __all__ = [
     "Refinement",
     "Resample",
     "Rollout",
+    "Route",
+    "Rungs",
     "SampleK",
+    "SampleUntilGood",
     "Schedule",
     "Selection",
     "SelfConsistency",
     "SequentialRevision",
     "Solve",
+    "SuccessiveHalving",
     "Table",
     "TopK",
     "TopKSpread",
     "Tournament",
     "TreePolicy",
     "Truncation",
+    "Unanswered",
     "Until",
     "Vote",
     "Widening",

@@ -74,7 +74,7 @@ class Solve(Generic[S]):
         items = [c for c in shown if not isinstance(c, Lost)]
         if self.final is not None:
             items = await self._again(task, items, self.final)
-        await note("ranked", items=[_told(c) for c in items[:MOST_SHOWN]])
+        await note("ranked", items=[told_of(c) for c in items[:MOST_SHOWN]])
         ranking = found.with_items(items)
         if not lost:
             return ranking
@@ -135,7 +135,7 @@ class Vote:
         if not bests:
             reasons = [run.reason if isinstance(run, Lost) else run.note for run in runs]
             told = f"no run gave a candidate: {reasons[0]}"
-        await note("ranked", items=[_told(c) for c in items[:MOST_SHOWN]])
+        await note("ranked", items=[told_of(c) for c in items[:MOST_SHOWN]])
         return Ranking(tuple(items), ending(causes, empty=not items), told)
 
     async def _run(self, task: Task, seed: Seed, index: int) -> Ranking[Artifact] | Lost:
@@ -180,7 +180,7 @@ def _answered_first(bests: Sequence[Candidate[Artifact]]) -> list[Candidate[Arti
     return sorted(bests, key=lambda c: c.state.answer is None or not c.state.complete)
 
 
-def _told(candidate: Candidate[Artifact]) -> dict[str, object]:
+def told_of(candidate: Candidate[Artifact]) -> dict[str, object]:
     """A candidate as the event `ranked` shows it."""
     scored = isinstance(candidate.score, Score)
     return {
