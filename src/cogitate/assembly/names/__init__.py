@@ -14,7 +14,17 @@ from typing import Final
 from cogitate.assembly.factory import Factory
 from cogitate.assembly.own import function
 
-from . import compositions, populations, processes, revising, schedules, scorers, strategies, trees, verifiers
+from . import (
+    compositions,
+    populations,
+    processes,
+    revising,
+    schedules,
+    scorers,
+    strategies,
+    trees,
+    verifiers,
+)
 from .defaults import VOTABLE, default_scorer
 from .filling import default_strategy, filled
 from .parts import MOST
