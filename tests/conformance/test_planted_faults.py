@@ -163,7 +163,7 @@ def test_forgotten_holds_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_ledger_that_forgets_on_resume_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "charged", lambda self, account, role, usage: None)
+    monkeypatch.setattr(Ledger, "charged", lambda self, account, role, usage, cached=False: None)
     with pytest.raises(AssertionError):
         conformance.resumes_from_every_prefix(row(Good()))
 

@@ -222,7 +222,7 @@ class Ledger:
             for u in a.limits
         )
 
-    def _spend(self, account: Account, role: str, usage: Usage, cached: bool) -> None:
+    def _spend(self, account: Account, role: str, usage: Usage, cached: bool = False) -> None:
         self.roles[role] = self.roles.get(role, ZERO) + usage
         if not cached:
             self.spent = self.spent + usage
