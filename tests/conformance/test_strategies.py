@@ -19,7 +19,7 @@ from cogitate.core.flow import gather
 from cogitate.core.requests import Call
 from cogitate.core.task import Task
 from cogitate.core.usage import UNITS
-from cogitate.processes import Answer, Boundaries, Reasoning
+from cogitate.processes import Answer, Boundaries, Reasoning, Tool, ToolUse
 from cogitate.scorers import (
     AllOf,
     AnyOf,
@@ -46,18 +46,26 @@ from cogitate.scorers import (
 from cogitate.search import (
     AdaptiveBranching,
     BeamSearch,
+    Below,
+    BestAction,
     BestOf,
+    ByAgreement,
+    Cascade,
     ConfidentVote,
     DiverseTreeSearch,
+    Escalate,
     Evolution,
     Lookahead,
     MonteCarloTreeSearch,
     Particles,
     Refinement,
     Resample,
+    Route,
+    SampleUntilGood,
     SelfConsistency,
     SequentialRevision,
     Solve,
+    SuccessiveHalving,
     Table,
     TopK,
     Truncation,
@@ -89,6 +97,8 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "dvts": (DiverseTreeSearch(trees=2, branch=3, depth=6), 6),
     "lookahead": (Lookahead(BeamSearch(width=2, branch=2, depth=5), steps=1), 4),
     "particles": (Particles(population=5, depth=6), 5),
+    "until_good": (SampleUntilGood(at_most=6, good_enough=9.0, together=3), 3),
+    "halving": (SuccessiveHalving(n=6, keep=0.5, depth=6), 6),
     "particles_in_stages": (
         Particles(
             population=Table((6, 4, 3)),
@@ -180,6 +190,17 @@ def rows() -> list[Case]:
         found.append(Case(name, strategy, together=2, engine=engine))
     inner = Solve(Answer(max_tokens=80), Majority(), BestOf(2))
     found.append(Case("vote of strategies", Vote(inner, 3), together=6, engine=engine))
+    levels = (inner, Solve(PROCESSES["reasoning"], ProcessReward(), BestOf(3)))
+    arms = Route(ByAgreement(PROCESSES["answer"], (0.75,), samples=3), levels)
+    talk = ToolUse((Tool("length", ("text",)),), turns=3, max_tokens=24)
+    found += [
+        Case("escalate", Escalate(levels, Below(9.0), (0.5,)), together=3, engine=engine),
+        Case("cascade", Cascade(*levels, Below(9.0)), together=3, engine=engine),
+        Case("route", arms, together=3, engine=engine),
+        Case(
+            "best action", Solve(talk, MeanLogprob(), BestAction(3, 3)), together=3, engine=engine
+        ),
+    ]
     return list({row.name: row for row in found}.values())
 
 
