@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from cogitate.assembly import factory
-from cogitate.assembly.factory import A_PROCESS, A_SCORER, COUNT, Factory
+from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT, Factory
 from cogitate.core.errors import InvalidInput
 
 from .defaults import solve
@@ -18,13 +19,13 @@ from .scorers import judge
 def sequential_revision(
     kind: str,
     n: int = 4,
-    chains: int = 2,
+    chains: int = 1,
     context: int = 4,
     select: Literal["all", "chains"] = "all",
     scorer: A_SCORER | None = None,
     process: A_PROCESS | None = None,
 ) -> Any:
-    """Chains of n answers, each revising those before it; a scorer chooses among all of them.
+    """Chains of n answers, each a revision of those before it; a scorer chooses.
 
     A revision sees the last `context` attempts. With `select="chains"` the scorer chooses within each
     chain first, and then among the winners.
@@ -32,12 +33,12 @@ def sequential_revision(
     from cogitate.search import SequentialRevision
     from cogitate.search.revision import check_revisable
 
-    chosen = process or answer().for_kind(kind)
-    check_revisable(chosen)
     search = SequentialRevision(
         count(n, "n"), count(chains, "chains"), count(context, "context"), select
     )
-    count(search.n * search.chains, "n × chains")
+    count(n * chains, "n * chains")
+    chosen = process or answer().for_kind(kind)
+    check_revisable(chosen)
     return solve(kind, chosen, scorer, search)
 
 
@@ -49,24 +50,27 @@ def refine(
     accept: Literal["better", "newest", "last"] = "better",
     good_enough: float | None = None,
     stop_unchanged: bool = True,
-    scorer: A_SCORER | None = None,
+    scorer: A_STEP_SCORER | None = None,
     process: A_PROCESS | None = None,
+    final: A_SCORER | None = None,
 ) -> Any:
-    """Revise answers by the critique that comes with their score, and go on from the better one.
+    """Revise answers by the critique that comes with their score, and keep the better.
 
-    A line ends where its score reaches `good_enough`, or where a revision says the same again. "newest" goes
-    on from every revision, and "last" ranks only the last answer of each line.
+    `width` lines go on side by side, and end where a score reaches `good_enough` or an answer does not
+    change. "newest" goes on from every revision, and "last" ranks only the last answer of each line; `final`
+    ranks the answers anew, such as `majority()`.
     """
     from cogitate.search import Refinement
     from cogitate.search.revision import check_revisable
 
-    chosen = process or answer().for_kind(kind)
-    check_revisable(chosen)
     search = Refinement(
         _from_zero(rounds, "rounds"), count(width, "width"), accept, good_enough, stop_unchanged
     )
-    count(search.states(), "(rounds + 1) × width")
-    return solve(kind, chosen, scorer if scorer is not None else judge().for_kind(kind), search)
+    count(search.states(), "(rounds + 1) * width")
+    chosen = process or answer().for_kind(kind)
+    check_revisable(chosen)
+    judged_by = scorer if scorer is not None else judge().for_kind(kind)
+    return replace(solve(kind, chosen, judged_by, search), final=final)
 
 
 @factory.strategy
@@ -78,19 +82,36 @@ def evolution(
     select: Literal["tournament", "truncation"] = "tournament",
     size: int = 3,
     parents: COUNT = 2,
-    strength: Any = None,
+    strength: COUNT | float | None = None,
     breed: Literal["living", "ever"] = "living",
     rank: Literal["ever", "last"] = "ever",
-    scorer: A_SCORER | None = None,
+    scorer: A_STEP_SCORER | None = None,
     process: A_PROCESS | None = None,
+    final: A_SCORER | None = None,
 ) -> Any:
-    """The best answers of each generation live on and are parents of the next ones.
+    """Generations of answers, each made of selected earlier ones; the best live on.
 
-    Parents win tournaments of `size`, or are drawn from the `size` best by "truncation". `strength` is the
-    temperature of children. `breed` says whether parents are of the last population or of all that were
-    ever made; `rank`, which of these are answers.
+    Parents win tournaments of `size`, or are drawn from the `size` best by "truncation". `strength` is of
+    mutation: for texts the temperature. `breed` says whether parents are of the last population or of all that
+    were ever made, and `rank` whether all are answers or the last generation only.
     """
-    raise NotImplementedError
+    from cogitate.search import Evolution, Tournament, Truncation
+    from cogitate.search.evolution import check_mutable
+
+    search = Evolution(
+        counted(population, "population"),
+        _from_zero(generations, "generations"),
+        _from_zero(elites, "elites"),
+        (Tournament if select == "tournament" else Truncation)(count(size, "size")),
+        counted(parents, "parents"),
+        strength,
+        breed,
+        rank,
+    )
+    chosen = process or answer().for_kind(kind)
+    check_mutable(chosen, strength=strength is not None)
+    judged_by = scorer if scorer is not None else judge().for_kind(kind)
+    return replace(solve(kind, chosen, judged_by, search), final=final)
 
 
 def _from_zero(value: int, name: str) -> int:
