@@ -34,7 +34,9 @@ from .confidence import (
     text_confidence,
     token_confidence,
 )
+from .difficulty import Level, level, quantile_bins
 from .evolving import elite, tournament, truncation
+from .exchange import efficiency_factor, inference_multiplier, lifetime_flops
 from .extraction import extract
 from .potentials import POTENTIALS, Potential, Trace, potential
 from .resampling import RESAMPLINGS, Resampling, effective_size, normalised_weights, resample
@@ -85,6 +87,7 @@ __all__ = [
     "ClassVotes",
     "Expected",
     "Interval",
+    "Level",
     "Linkage",
     "McNemar",
     "Moments",
@@ -105,6 +108,7 @@ __all__ = [
     "clusters",
     "cut_off",
     "effective_size",
+    "efficiency_factor",
     "elite",
     "expected",
     "expected_best_of",
@@ -114,7 +118,10 @@ __all__ = [
     "further_votes",
     "group_means",
     "in_canonical_order",
+    "inference_multiplier",
     "is_decided",
+    "level",
+    "lifetime_flops",
     "majority",
     "matches",
     "mcnemar",
@@ -129,6 +136,7 @@ __all__ = [
     "potential",
     "puct",
     "quantile",
+    "quantile_bins",
     "read_calls",
     "resample",
     "sample_k",
