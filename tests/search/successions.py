@@ -86,4 +86,4 @@ class Counting:
 
 
 def engine(serve: Callable[[Call], object] = lambda request: None) -> Scripted:
-    return Scripted({"policy": serve})  # type: ignore[dict-item]
+    return Scripted({"Call": serve})  # type: ignore[dict-item]
