@@ -180,9 +180,6 @@ def test_self_evolution_asks_no_scorer_and_ranks_the_last_generation():
     done = solved(search, scorer=Indifferent(), serve=serve)
     assert [c.id for c in done.value.items] == [f"g3.{i}" for i in range(5)]
     assert done.usage.calls == len(made(serve)) == 20
-    assert {a for a in made(serve) if a[0] == "mutate"} == {("mutate", 5)} or all(
-        a[1] <= 5 for a in made(serve) if a[0] == "mutate"
-    )
 
 
 def test_strength_follows_its_schedule():
@@ -304,7 +301,8 @@ from cogitate.core.protocols import Process, Scorer
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 from cogitate.processes import Answer, Draft
-from cogitate.search import BestOf, Evolution, Refinement, SequentialRevision
+from cogitate.scorers import Majority
+from cogitate.search import BestOf, Evolution, Refinement, SequentialRevision, Solve
 
 
 class Sterile:
@@ -319,6 +317,9 @@ async def use(ints: Scorer[int], drafts: Scorer[Draft], task: Task, seed: Seed) 
     await Refinement()(Answer(), drafts, task, seed)
     await SequentialRevision()(Answer(), drafts, task, seed)
     await BestOf()(Sterile(), ints, task, seed)
+    for fit in (Solve(Answer(), Majority(), Evolution()), Solve(Sterile(), Majority(), BestOf())):
+        await fit(task, seed)
+    Solve(Sterile(), Majority(), Evolution())  # wrong
     await Evolution()(Sterile(), ints, task, seed)  # wrong
     await Refinement()(Sterile(), ints, task, seed)  # wrong
     await SequentialRevision()(Sterile(), ints, task, seed)  # wrong

@@ -16,6 +16,7 @@ from .usage import Budget, Usage
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 M = TypeVar("M")
+P_contra = TypeVar("P_contra", contravariant=True)
 
 
 class Process(Protocol[S]):
@@ -136,6 +137,14 @@ class Search(Protocol):
     async def __call__(
         self, process: Process[S], scorer: Scorer[S], task: Task, seed: Seed
     ) -> Ranking[S]: ...
+
+
+class SearchOn(Protocol[P_contra]):
+    """A search for processes of this type; one that needs a capability is none for those without."""
+
+    async def __call__(
+        self, process: P_contra, scorer: Scorer[Any], task: Task, seed: Seed
+    ) -> Ranking[Any]: ...
 
 
 class Strategy(Protocol):

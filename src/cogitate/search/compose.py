@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from cogitate.core.candidates import Artifact, Candidate, Ranking, Score, Unscored, ranked
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import gather, note, remaining, set_aside
-from cogitate.core.protocols import Previewable, Process, Scorer, Search, Strategy
+from cogitate.core.protocols import Previewable, Process, Scorer, SearchOn, Strategy
 from cogitate.core.requests import Grade
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
@@ -22,6 +22,7 @@ from .rollout import Lost, ending, judged, lose
 from .schedules import check_count
 
 S = TypeVar("S")
+P = TypeVar("P", bound=Process[Any])
 
 SHOWN = 200
 """Characters of a candidate's text in the event `ranked`."""
@@ -30,7 +31,7 @@ MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
-class Solve(Generic[S]):
+class Solve(Generic[P]):
     """A strategy: search over a process, led by a scorer of what can be seen of its states.
 
     Partial states are seen through `preview` where the process has it, and `render` elsewhere. Where the
@@ -42,9 +43,9 @@ class Solve(Generic[S]):
     Solve(process=None, scorer=None, search=BestOf(n=4), final=None)
     """
 
-    process: Process[S]
+    process: P
     scorer: Scorer[Artifact]
-    search: Search
+    search: SearchOn[P]
     final: Scorer[Artifact] | None = None
     """Ranks the finished artifacts anew, such as a vote over the survivors of a beam."""
 
@@ -82,7 +83,7 @@ class Solve(Generic[S]):
         told = f"{found.note}; {len(lost)} could not be rendered ({lost[0].reason})"
         return replace(ranking, stopped=stopped, note=told)
 
-    async def _shown(self, candidate: Candidate[S]) -> Candidate[Artifact] | Lost:
+    async def _shown(self, candidate: Candidate[Any]) -> Candidate[Artifact] | Lost:
         try:
             artifact = await self.process.render(candidate.state)
         except (Failed, OutOfBudget) as error:
