@@ -72,6 +72,13 @@ def test_only_what_is_better_is_gone_on_from():
         assert ranking.best.value == max(c.value for c in ranking.items)
 
 
+def test_an_equal_score_is_no_better():
+    level = Counting(lambda text: 1.0)
+    ranking = solved(Refinement(rounds=3), scorer=level).value
+    assert {c.parent for c in ranking.items} == {None, "0"}
+    assert ranking.best.id == "0"
+
+
 def test_the_newest_is_always_gone_on_from():
     ranking = solved(Refinement(rounds=4, accept="newest"), scorer=Counting(), seed=1).value
     found = {c.id: c.parent for c in ranking.items}
