@@ -195,6 +195,7 @@ async def opened(
         InvalidInput: for a model that is not there, with how to get it.
     """
     from cogitate.engines.grading import Grader
+    from cogitate.engines.sandbox import Sandbox
 
     mine: dict[str, Engine] = {}
     services: list[Engine] = []
@@ -213,7 +214,7 @@ async def opened(
                 roles[role] = (source,)  # the caller's own engine; the caller closes it
             if not (isinstance(source, str) and not is_free(source, configuration)):
                 unkept += roles[role]
-        services.append(Grader())
+        services += [Grader(), Sandbox()]  # nothing starts before it is asked
         if functions:
             from cogitate.engines.functions import Functions
 

@@ -38,7 +38,9 @@ from .difficulty import Level, level, quantile_bins
 from .evolving import elite, tournament, truncation
 from .exchange import efficiency_factor, inference_multiplier, lifetime_flops
 from .extraction import extract
+from .outputs import COMPARISONS, Comparison, same_output
 from .potentials import POTENTIALS, Potential, Trace, potential
+from .programs import assertions, bound_to_program, completed, defined, free_names
 from .resampling import RESAMPLINGS, Resampling, effective_size, normalised_weights, resample
 from .scaling import scaling_slope, share_within
 from .selection import order, sample_k, softmax, top_k, top_k_spread
@@ -74,6 +76,7 @@ from .votes import (
 
 __all__ = [
     "AGGREGATES",
+    "COMPARISONS",
     "LINKAGES",
     "NORMALISATIONS",
     "POTENTIALS",
@@ -85,6 +88,7 @@ __all__ = [
     "BetaBelief",
     "CalledTools",
     "ClassVotes",
+    "Comparison",
     "Expected",
     "Interval",
     "Level",
@@ -101,12 +105,16 @@ __all__ = [
     "Tie",
     "Trace",
     "aggregate",
+    "assertions",
     "best_of",
     "bootstrap",
+    "bound_to_program",
     "canonical",
     "classes",
     "clusters",
+    "completed",
     "cut_off",
+    "defined",
     "effective_size",
     "efficiency_factor",
     "elite",
@@ -115,6 +123,7 @@ __all__ = [
     "expected_majority",
     "expected_vote",
     "extract",
+    "free_names",
     "further_votes",
     "group_means",
     "in_canonical_order",
@@ -139,6 +148,7 @@ __all__ = [
     "quantile_bins",
     "read_calls",
     "resample",
+    "same_output",
     "sample_k",
     "scaling_slope",
     "share_within",

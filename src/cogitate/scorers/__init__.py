@@ -9,10 +9,12 @@ from .combined import AllOf, AnyOf, Ensemble
 from .confidence import MeanLogprob, SelfCertainty
 from .distributions import Confidence, Entropy, Perplexity
 from .embedding import Clustered, Clusters, Medoid
+from .execution import Verdict, run_checks, run_tests
 from .judge import Judge
 from .keeping import KeepTop
 from .likelihood import PTrue
 from .listwise import ListwiseJudge
+from .programs import Checks, GeneratedTests, Passes
 from .steps import STEP_VOTES, OutcomeReward, ProcessReward, StepVote, step_vote, steps_of
 from .tool_calls import ToolCallVote
 from .votes import BestAnswer, Indifferent, Majority, Weighted
@@ -22,11 +24,13 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "BestAnswer",
+    "Checks",
     "Clustered",
     "Clusters",
     "Confidence",
     "Ensemble",
     "Entropy",
+    "GeneratedTests",
     "Indifferent",
     "Judge",
     "KeepTop",
@@ -36,13 +40,17 @@ __all__ = [
     "Medoid",
     "OutcomeReward",
     "PTrue",
+    "Passes",
     "Perplexity",
     "ProcessReward",
     "SelfCertainty",
     "StepVote",
     "ToolCallVote",
+    "Verdict",
     "Weighted",
     "default_scorer",
+    "run_checks",
+    "run_tests",
     "step_vote",
     "steps_of",
 ]

@@ -18,6 +18,7 @@ from . import (
     compositions,
     populations,
     processes,
+    programs,
     revising,
     schedules,
     scorers,
@@ -40,6 +41,7 @@ TOPICS: Final = (
     populations,
     revising,
     compositions,
+    programs,
 )
 
 TABLE: Final[Mapping[str, Factory[...]]] = MappingProxyType(
