@@ -202,7 +202,8 @@ def test_humaneval_ten_times_without_a_flake() -> None:
         """The reference with its last return value spoilt."""
         head, _, tail = row["canonical_solution"].rpartition("return")
         value = tail.strip().replace("\n", " ")
-        return f"{head}return _spoilt(({value}))\n\ndef _spoilt(x):\n    return [x, 'spoilt']\n"
+        spoil = "return not x if isinstance(x, bool) else [x, 'spoilt']"
+        return f"{head}return _spoilt(({value}))\n\ndef _spoilt(x):\n    {spoil}\n"
 
     async def all_rows(bad: bool):
         programs = [planted(row) if bad else row["canonical_solution"] for row in rows]
