@@ -96,12 +96,10 @@ class Policy:
             return "", CERTAIN
         lines: list[str] = []
         size, doubtful = 0, -1
-        chance = world.step_chance(chain.difficulty, at.boost)
-        fate = self._fate(at, address)
         while place.done < len(chain.operations):
             if lines and once:
                 return "".join(lines) + SEPARATOR, _doubt(world, doubtful)
-            before, place = place, self._step(chain, place, chance, fate, f"{address}|{place.done}")
+            before, place = place, self._step(at, place, f"{address}|{place.done}")
             if doubtful < 0 and (place.offset or is_dead(world, place)):
                 doubtful = size
             line = (SEPARATOR if lines else "") + self._line(chain, before, place, address)
@@ -113,29 +111,28 @@ class Policy:
         lines.append(f"{start}#### {chain.answer + place.offset}")
         return "".join(lines), _doubt(world, doubtful)
 
-    def _fate(self, at: Situation, address: str) -> int:
-        """With a right attempt in sight: 0 copies it, k fails at step k; -1 where chance decides."""
-        if not at.copies:
-            return -1
-        if draw(f"{address}|broken") >= self._world.broken:
-            return 0
-        return 1 + int(draw(f"{address}|where") * len(at.chain.operations))
+    def _chance(self, at: Situation, number: int) -> float:
+        """The chance that a step of a right solution stays right.
 
-    def _step(self, chain: Chain, place: Place, chance: float, fate: int, address: str) -> Place:
+        With a right attempt in sight it is copied, and broken with chance `broken` in all, at any of its steps
+        alike: whether the steps are asked for one by one or all at once.
+        """
+        world, steps = self._world, len(at.chain.operations)
+        if not at.copies:
+            return world.step_chance(at.chain.difficulty, at.boost)
+        return 1 - world.broken / (steps - world.broken * (number - 1))
+
+    def _step(self, at: Situation, place: Place, address: str) -> Place:
         """Where the solution is after one more step."""
-        world, number = self._world, place.done + 1
+        world, chain, number = self._world, at.chain, place.done + 1
         way = place.way
         if number == 1 and way is None and world.ways > 1:
-            way = int(
-                draw(f"{address}|way") * (world.ways if fate < 0 else world.ways - world.dead)
-            )
-        right = draw(f"{address}|right") < chance
-        if fate >= 0:
-            right = number != fate
+            way = int(draw(f"{address}|way") * (world.ways - (world.dead if at.copies else 0)))
+        right = draw(f"{address}|right") < self._chance(at, number)
         offset = place.offset
         if offset == 0:
             offset = 0 if right else self._error(chain, address)
-        elif right and draw(f"{address}|repair") < world.repair:
+        elif right and not at.copies and draw(f"{address}|repair") < world.repair:
             offset = 0
         after = Place(number, offset, way)
         if number == len(chain.operations) and is_dead(world, after) and way is not None:
