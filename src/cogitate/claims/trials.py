@@ -52,7 +52,10 @@ class Trial:
 
     def where(self, low: float, high: float) -> Trial:
         """The part of it on problems of a difficulty from `low` up to `high`."""
-        kept = [i for i, p in enumerate(self.problems) if low <= p.difficulty < high]
+        return self.part([i for i, p in enumerate(self.problems) if low <= p.difficulty < high])
+
+    def part(self, kept: Sequence[int]) -> Trial:
+        """The part of it on these problems; what it cost is left whole."""
         return Trial(
             tuple(self.problems[i] for i in kept), tuple(self.rankings[i] for i in kept), self.roles
         )
