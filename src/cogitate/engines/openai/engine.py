@@ -13,7 +13,7 @@ from cogitate.core.requests import Embed, Generate, Loglikelihood, Reply, Reques
 from cogitate.core.until import tokens_read
 from cogitate.core.usage import ZERO, Usage
 
-from . import tally
+from . import faults, tally
 from .capabilities import Capabilities, Dialect, assumed
 from .client import Client, Timeouts
 from .generate import Generator
@@ -251,25 +251,12 @@ async def _caught(
         failed, others = group.split(Failed)
         if others is not None or failed is None:
             raise
-        failure = _first(failed)
+        failure = faults.first(failed)
     # The whole call's cost is told once; a copy has no traceback and so no frame that holds a key.
     others = None if failure.usage is None else ZERO
-    return [_copy(failure, failure.usage if place == 0 else others) for place in range(count)]
-
-
-def _first(group: BaseExceptionGroup[Failed]) -> Failed:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _copy(failure: Failed, usage: Usage | None) -> Failed:
-    return Failed(
-        failure.reason,
-        failure.kind,
-        transient=failure.transient,
-        retry_after_s=failure.retry_after_s,
-        usage=usage,
-    )
+    return [
+        faults.copied(failure, failure.usage if place == 0 else others) for place in range(count)
+    ]
 
 
 def _vectors(raw: Any) -> tuple[tuple[float, ...], ...]:

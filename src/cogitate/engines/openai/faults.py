@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from cogitate.core.errors import Failed
+from cogitate.core.usage import Usage
 
 from .secret import Secret
 
@@ -125,3 +126,20 @@ def _of_key(status: int, url: str, key: Secret | None, quoted: str) -> Failed:
 
 def _is_quota(body: str) -> bool:
     return "insufficient_quota" in body
+
+
+def copied(failure: Failed, usage: Usage | None) -> Failed:
+    """The same failure without its traceback, whose frames hold a key, and with a cost of its own."""
+    return Failed(
+        failure.reason,
+        failure.kind,
+        transient=failure.transient,
+        retry_after_s=failure.retry_after_s,
+        usage=usage,
+    )
+
+
+def first(group: BaseExceptionGroup[Failed]) -> Failed:
+    """The first failure of a group, however deep."""
+    found = group.exceptions[0]
+    return first(found) if isinstance(found, BaseExceptionGroup) else found
