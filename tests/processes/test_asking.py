@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,7 +139,7 @@ def test_every_file_is_used():
         for style in ("answer", "steps")
         for kind in ("json_schema", "code_checks")
     }
-    assert all(f'fill("{name}"' in code for name in names - kinds - extra)
+    assert all(re.search(rf'fill\(\s*"{name}"', code) for name in names - kinds - extra)
     assert names >= kinds | extra
 
 
