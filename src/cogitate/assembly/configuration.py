@@ -98,6 +98,8 @@ class Endpoint:
     dialect: str = ""
     """Kind of server, such as `vllm`; empty: it is asked."""
     price: Price | None = None
+    format: str = ""
+    """How a reward model reads and speaks, such as `qwen`; empty: it is no reward model."""
 
 
 @dataclass(frozen=True)
@@ -325,15 +327,16 @@ class _Reader:
     def endpoint(self, name: str, value: Any) -> None:
         at = f"endpoints.{name}"
         held = self.table(at, value)
-        known = ("base_url", "model", "key_variable", "dialect", "price")
+        known = ("base_url", "model", "key_variable", "dialect", "price", "format")
         for inner in held:
             if inner not in known:
                 raise self.error(f"has no setting {inner!r} in {at}{nearest(inner, known)}")
         for needed in ("base_url", "model"):
             if needed not in held:
                 raise self.error(f"lacks {needed} in {at}; an endpoint needs base_url and model")
-        url = self.text(f"{at}.base_url", held["base_url"])
-        check_url(url, f"{at}.base_url in {self.file}")
+        check_url(
+            url := self.text(f"{at}.base_url", held["base_url"]), f"{at}.base_url in {self.file}"
+        )
         variable = self.text(f"{at}.key_variable", held.get("key_variable", ""), empty=True)
         if variable and not _VARIABLE.fullmatch(variable):
             raise self.error(
@@ -344,8 +347,9 @@ class _Reader:
         dialect = self.text(f"{at}.dialect", held.get("dialect", ""), empty=True)
         if dialect and dialect not in DIALECTS:
             raise self.error(f"has no dialect {dialect!r} in {at}{nearest(dialect, DIALECTS)}")
+        form = self.text(f"{at}.format", held.get("format", ""), empty=True)
         self.endpoints[name] = Endpoint(
-            name, url, self.text(f"{at}.model", held["model"]), variable, dialect, price
+            name, url, self.text(f"{at}.model", held["model"]), variable, dialect, price, form
         )
         for inner, setting in held.items():
             self.keep(f"{at}.{inner}", price if inner == "price" else setting)

@@ -16,7 +16,7 @@ from . import factory
 from .configuration import ROLES, SEVERAL, Configuration, Endpoint
 from .factory import nearest
 from .own import Function, OwnModel
-from .servers import described, open_server, open_servers
+from .servers import described, described_reward, open_reward, open_server, open_servers
 from .spec import read
 
 Source = str | OwnModel | Engine
@@ -237,12 +237,15 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
         return await _several(spec, targets, configuration)
     target = targets[0]
     if isinstance(target, Endpoint):
-        return await open_server(target, configuration)
+        opens = open_reward if target.format else open_server
+        return await opens(target, configuration)
     scheme, colon, rest = target.partition(":")
     if colon and scheme in _LATER:
         raise InvalidInput(f"the model {target[:80]!r} was asked for; {_LATER[scheme]}")
     if colon and scheme == "openai":
         return await open_server(described(rest, configuration), configuration)
+    if colon and scheme == "reward":
+        return await open_reward(described_reward(rest, configuration), configuration)
     if colon and scheme == "gguf":
         return await _local(rest)
     if colon and scheme == "pool":
@@ -355,7 +358,7 @@ def _add(roles: dict[str, Source], item: Source, configuration: Configuration) -
 
 def _are_servers(source: Source, configuration: Configuration) -> bool:
     return isinstance(source, str) and all(
-        isinstance(target, Endpoint) or target.startswith("openai:")
+        not target.format if isinstance(target, Endpoint) else target.startswith("openai:")
         for target in _targets(source, configuration)
     )
 

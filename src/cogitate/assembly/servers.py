@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
@@ -13,22 +14,29 @@ from .configuration import Configuration, Endpoint, check_url
 from .factory import nearest
 
 if TYPE_CHECKING:
-    from cogitate.engines.openai import Capabilities, Dialect, OpenAICompatible, Secret
+    from cogitate.engines.openai import (
+        Capabilities,
+        Dialect,
+        OpenAICompatible,
+        Price,
+        RewardModel,
+        Secret,
+    )
 
 OPENAI_HOST: Final = "api.openai.com"
 """The one host that the key in `OPENAI_API_KEY` is sent to without being configured."""
 
 
-def described(text: str, configuration: Configuration) -> Endpoint:
+def described(text: str, configuration: Configuration, scheme: str = "openai") -> Endpoint:
     """The server in `openai:BASE_URL#MODEL`, with the key, dialect and price that are configured for it.
 
     Raises:
         InvalidInput: for what is no address, or names no model.
     """
     url, _, model = text.partition("#")
-    check_url(url, "the address in openai:BASE_URL#MODEL")
+    check_url(url, f"the address in {scheme}:BASE_URL#MODEL")
     if not model:
-        raise InvalidInput(f"openai:{url} names no model; write openai:{url}#MODEL")
+        raise InvalidInput(f"{scheme}:{url} names no model; write {scheme}:{url}#MODEL")
     known = [e for e in configuration.endpoints.values() if _same_server(e.base_url, url)]
     variable = next((e.key_variable for e in known if e.key_variable), "")
     if not variable and urlsplit(url).hostname == OPENAI_HOST:
@@ -47,6 +55,64 @@ async def open_server(endpoint: Endpoint, configuration: Configuration) -> OpenA
     """
     key = _key(endpoint, configuration)
     return _engine(endpoint, configuration, key, await _identified(endpoint, key))
+
+
+def described_reward(text: str, configuration: Configuration) -> Endpoint:
+    """The reward model in `reward:BASE_URL#MODEL?format=NAME`, where `&class=N` picks a class.
+
+    Without a format, that of the configured endpoint with this address and model counts.
+
+    Raises:
+        InvalidInput: for what is no address, and where no format is known.
+    """
+    from urllib.parse import unquote
+
+    address, _, said = text.partition("?")
+    found = described(address, configuration, "reward")
+    options: dict[str, str] = {}
+    for part in filter(None, said.split("&")):
+        name, _, value = part.partition("=")
+        if name not in ("format", "class") or name in options:
+            raise InvalidInput(
+                f"the option {part[:40]!r} was given in reward:BASE_URL#MODEL?format=NAME&class=N; the "
+                "options are format and class, each once"
+            )
+        options[name] = unquote(value)
+    known = configuration.endpoints.values()
+    same = [e for e in known if _same_server(e.base_url, found.base_url) and e.model == found.model]
+    form = options.get("format") or next((e.format for e in same if e.format), "")
+    if "class" in options:
+        form = f"{form}:{options['class']}"
+    return replace(found, format=form)
+
+
+async def open_reward(endpoint: Endpoint, configuration: Configuration) -> RewardModel:
+    """One reward model, whose server is asked what it is.
+
+    Raises:
+        InvalidInput: where its format is not known, its key is not set, or the server has no such model.
+        Failed: where it cannot be reached or does not let us in.
+    """
+    from cogitate.engines.openai import FORMATS, RewardModel, format_named
+
+    name, _, positive = endpoint.format.partition(":")
+    if not name:
+        raise InvalidInput(
+            f"the reward model {endpoint.model!r} has no format; add ?format=NAME or configure it for the "
+            f"endpoint, where NAME is one of {', '.join(FORMATS)}"
+        )
+    if positive and not (positive.isascii() and positive.isdigit()):
+        raise InvalidInput(f"the class {positive[:20]!r} was asked for; give its number, from 0")
+    form = format_named(name, int(positive) if positive else None)
+    key = _key(endpoint, configuration)
+    return RewardModel(
+        endpoint.base_url,
+        endpoint.model,
+        form,
+        key=key,
+        capabilities=await _identified(endpoint, key),
+        price=_price(endpoint, configuration),
+    )
 
 
 async def open_servers(endpoints: Sequence[Endpoint], configuration: Configuration) -> Engine:
@@ -113,16 +179,22 @@ def _engine(
     key: Secret | None,
     capabilities: Capabilities,
 ) -> OpenAICompatible:
-    from cogitate.engines.openai import OpenAICompatible, Price
+    from cogitate.engines.openai import OpenAICompatible
 
-    held = endpoint.price or configuration.prices.get(endpoint.model)
     return OpenAICompatible(
         endpoint.base_url,
         endpoint.model,
         key=key,
         capabilities=capabilities,
-        price=None if held is None else Price(held.input, held.output, held.cached),
+        price=_price(endpoint, configuration),
     )
+
+
+def _price(endpoint: Endpoint, configuration: Configuration) -> Price | None:
+    from cogitate.engines.openai import Price
+
+    held = endpoint.price or configuration.prices.get(endpoint.model)
+    return None if held is None else Price(held.input, held.output, held.cached)
 
 
 async def _identified(endpoint: Endpoint, key: Secret | None) -> Capabilities:
