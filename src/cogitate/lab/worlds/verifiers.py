@@ -45,10 +45,14 @@ def _plain(
 
 
 def _noisy(world: ChainWorld, right: bool, digest: str) -> float:
-    """A binormal score: its AUC is exact, and calibrated it is the chance of `right` at even odds."""
+    """A binormal score: its AUC is exact, and calibrated it is the chance of `right` at even odds.
+
+    Below an AUC of 0.5 no score is calibrated: it is then one minus that chance.
+    """
     distance = apart(world.auc)
     seen = normal(f"verifier|{digest}") + (distance / 2 if right else -distance / 2)
-    return _logistic(distance * seen if world.calibrated else 3 * seen + 1)
+    # A misleading score is as sure of itself as one of the mirrored AUC; scaled by its own sign it would be right.
+    return _logistic(abs(distance) * seen if world.calibrated else 3 * seen + 1)
 
 
 def _biased(world: ChainWorld, score: float, step: str) -> float:
