@@ -334,9 +334,8 @@ class _Reader:
         for needed in ("base_url", "model"):
             if needed not in held:
                 raise self.error(f"lacks {needed} in {at}; an endpoint needs base_url and model")
-        check_url(
-            url := self.text(f"{at}.base_url", held["base_url"]), f"{at}.base_url in {self.file}"
-        )
+        url = self.text(f"{at}.base_url", held["base_url"])
+        check_url(url, f"{at}.base_url in {self.file}")
         variable = self.text(f"{at}.key_variable", held.get("key_variable", ""), empty=True)
         if variable and not _VARIABLE.fullmatch(variable):
             raise self.error(
@@ -348,9 +347,8 @@ class _Reader:
         if dialect and dialect not in DIALECTS:
             raise self.error(f"has no dialect {dialect!r} in {at}{nearest(dialect, DIALECTS)}")
         form = self.text(f"{at}.format", held.get("format", ""), empty=True)
-        self.endpoints[name] = Endpoint(
-            name, url, self.text(f"{at}.model", held["model"]), variable, dialect, price, form
-        )
+        model = self.text(f"{at}.model", held["model"])
+        self.endpoints[name] = Endpoint(name, url, model, variable, dialect, price, form)
         for inner, setting in held.items():
             self.keep(f"{at}.{inner}", price if inner == "price" else setting)
 

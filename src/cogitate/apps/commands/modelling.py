@@ -89,6 +89,7 @@ def execute_list(chosen: argparse.Namespace) -> int:
     out.print(Grid(head, rows, right=frozenset({3}), wrap=frozenset({0, 1, 2, 4})))
     out.print(
         "also: gguf:PATH (a file of yours), openai:BASE_URL#MODEL (any compatible server), "
+        "litellm:PROVIDER/MODEL (other providers), reward:BASE_URL#MODEL?format=NAME (a reward model), "
         "sim:arithmetic(skill=0.6) (a simulated world), fake",
         soft_wrap=True,
     )
