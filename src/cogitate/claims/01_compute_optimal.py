@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from cogitate.core.candidates import Artifact, Candidate, Ranking
@@ -187,10 +188,10 @@ def revision_costs(setting: Setting) -> Observed:
     return Observed(set(asked) == {n}, f"answers by chains 1, 2, 4, 8, 16: {asked}", n=count)
 
 
-METHODS: Final = (
+METHODS: Final[tuple[tuple[str, Callable[[int], Strategy]], ...]] = (
     ("best-of-N", best_of_weighted),
     ("beam", beam),
-    ("lookahead", lambda n: ahead(n, 1)),
+    ("lookahead", partial(ahead, steps=1)),
 )
 
 
@@ -290,7 +291,7 @@ def small_searches(setting: Setting) -> Observed:
     region=({"auc": 0.6}, {"auc": 0.95}, {"skill": 1.0}),
 )
 def pays_where_hard(setting: Setting) -> Observed:
-    world, count, seeds = world_of(setting), setting.size(300, 120), (0, 1)
+    world, count, seeds = world_of(setting), setting.size(200, 120), (0, 1)
     searched = trial(beam(16), world, count, seeds)
     sampled = trial(best_of_weighted(16), world, count, seeds)
     found = lead(searched, sampled)
@@ -466,8 +467,8 @@ def _ratios(setting: Setting, *, easy: bool) -> Observed:
 
     In the null preset a revision teaches nothing and breaks more than a fresh sample gets wrong.
     """
-    world, n, seeds = world_of(setting), 16, tuple(range(1, setting.size(6, 4)))
-    count, middle = setting.size(150, 100), sum(world.difficulty) / 2
+    world, n, seeds = world_of(setting), 16, tuple(range(1, setting.size(5, 4)))
+    count, middle = 100, sum(world.difficulty) / 2
     low, high = (-9.0, middle) if easy else (middle, 9.0)
     if world.difficulty[0] == world.difficulty[1]:
         low, high = -9.0, 9.0

@@ -112,17 +112,16 @@ class _Greedy:
     async def __call__(
         self, process: Process[Any], scorer: Scorer[Any], task: Task, seed: Seed
     ) -> Ranking[Any]:
-        state, lines, depth = await process.start(task, seed), [], 0
+        state, line, depth = await process.start(task, seed), seed, 0
         while not process.done(state):
-            last: Seed = lines[0] if depth else seed
-            lines = [
-                last.at("sample", i) if depth == 0 else last.at("branch", depth, i) if i else last
-                for i in range(self._branch)
-            ]
-            found = await gather(*(process.step(state, x.at("step", depth)) for x in lines))
+            lines = [line.at("sample", i) for i in range(self._branch)]
+            if depth:
+                lines = [line, *(line.at("branch", depth, i) for i in range(1, self._branch))]
+            found = await gather(*(process.step(state, one.at("step", depth)) for one in lines))
             scores = await scorer(task, found)
-            best = max(range(len(found)), key=lambda i: (scores[i].value, -i))  # pyright: ignore
-            state, lines, depth = found[best], [lines[best]], depth + 1
+            values = [s.value if isinstance(s, Score) else -math.inf for s in scores]
+            best = max(range(len(found)), key=values.__getitem__)
+            state, line, depth = found[best], lines[best], depth + 1
         return ranked([Candidate(state, (await scorer(task, [state]))[0])])
 
 

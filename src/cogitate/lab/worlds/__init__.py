@@ -18,6 +18,7 @@ from .model import ChainModel
 from .policy import first_error
 from .presets import PRESETS, preset
 from .solution import Place, read_on
+from .validation import Compared, validated
 from .verifiers import step_scores
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Chain",
     "ChainModel",
     "ChainWorld",
+    "Compared",
     "Place",
     "answer_chances",
     "best_of_gaussian",
@@ -42,4 +44,5 @@ __all__ = [
     "right_chance",
     "step_scores",
     "uniform_regret",
+    "validated",
 ]
