@@ -157,7 +157,7 @@ def test_skywork_reads_the_rows_at_its_line_ends():
 
     def rows(body):
         (ids,) = body["input"]
-        return pooled([[float(i)] for i in range(len(ids))], usage=(len(ids),))
+        return pooled([[i % 7 - 3.0] for i in range(len(ids))], usage=(len(ids),))
 
     spread = ScoreSteps(QUESTION, ("a\nb", "c"))
     (reply,), server = served({"/tokenize": tokens, "/pooling": rows}, spread, format="skywork")
@@ -165,7 +165,9 @@ def test_skywork_reads_the_rows_at_its_line_ends():
     text = "".join(map(chr, body["input"][0]))
     assert text == "<|endoftext|>1 + 1?\na b\nc\n"
     first, second = text.index("b\n") + 1, len(text) - 1
-    assert reply.value == pytest.approx(tuple(1 / (1 + math.exp(-i)) for i in (first, second)))
+    assert reply.value == pytest.approx(
+        tuple(1 / (1 + math.exp(3 - i % 7)) for i in (first, second))
+    )
     assert reply.usage.tokens_in == len(text)
 
 
@@ -549,7 +551,7 @@ def test_a_run_with_a_verifier_of_its_own():
             return await cogitate.solve_async(
                 "1 + 1?",
                 model={
-                    "policy": "sim:arithmetic(skill=0.9)",
+                    "policy": "fake",
                     "verifier": f"reward:{server.url}#prm?format=qwen",
                 },
                 strategy="best_of(n=3, scorer=prm())",

@@ -16,6 +16,7 @@ from cogitate.core.usage import ZERO, Usage
 from . import faults, tally
 from .capabilities import Capabilities, Dialect, assumed
 from .client import Client, Timeouts
+from .embeddings import Embedder
 from .generate import Generator
 from .likelihoods import Scorer
 from .probe import probe
@@ -80,6 +81,7 @@ class OpenAICompatible:
         prompts = Prompts(self._client, model, found, template)
         parts = (self._client, prompts, found, model, self.fingerprint, price)
         self._generator, self._scorer = Generator(*parts), Scorer(*parts)
+        self._embedder = Embedder(self._client, found, model, self.fingerprint, price)
 
     def __repr__(self) -> str:
         return f"OpenAICompatible({self._client.address.api!r}, {self._model!r}, key={self._key!r})"
@@ -195,7 +197,7 @@ class OpenAICompatible:
             case Loglikelihood() as request:
                 call = lambda: _listed(self._scorer.serve(request))  # noqa: E731
             case Embed() as request:
-                call = lambda: _listed(self._embedded(request))  # noqa: E731
+                call = lambda: _listed(self._embedder.serve(request))  # noqa: E731
             case other:
                 return [
                     Failed(
@@ -203,36 +205,6 @@ class OpenAICompatible:
                     )
                 ]
         return await _caught(call, len(places))
-
-    async def _embedded(self, request: Embed) -> Reply[tuple[tuple[float, ...], ...]]:
-        if self.capabilities.probed and not self.capabilities.embeddings:
-            raise Failed(
-                f"{self._client.url('embeddings')} serves no embeddings, the probe found; use another "
-                "engine for this role",
-                "unsupported",
-            )
-        if not request.texts:
-            return Reply((), engine=self.fingerprint)
-        raw = await self._client.post(
-            "embeddings", {"model": self._model, "input": list(request.texts)}
-        )
-        vectors = _vectors(raw)
-        if len(vectors) != len(request.texts):
-            raise Failed(
-                f"{self._client.url('embeddings')} answered {len(vectors)} vectors for "
-                f"{len(request.texts)} texts",
-                "malformed",
-            )
-        counts = tally.counted(raw)
-        guess = tally.Counted(
-            sum(
-                -(-len(t.encode("utf-8", "replace")) // tally.BYTES_PER_TOKEN)
-                for t in request.texts
-            ),
-            0,
-        )
-        usage = tally.usage_of(counts or guess, self._price, estimated=counts is None)
-        return Reply(vectors, usage, engine=self.fingerprint)
 
 
 async def _listed(one: Awaitable[Reply[Any]]) -> list[Outcome]:
@@ -257,17 +229,3 @@ async def _caught(
     return [
         faults.copied(failure, failure.usage if place == 0 else others) for place in range(count)
     ]
-
-
-def _vectors(raw: Any) -> tuple[tuple[float, ...], ...]:
-    data: Any = cast(dict[str, Any], raw).get("data") if isinstance(raw, dict) else None
-    listed = cast(list[Any], data) if isinstance(data, list) else []
-    items = [cast(dict[str, Any], item) for item in listed if isinstance(item, dict)]
-    places = [i if isinstance(i := item.get("index"), int) else 0 for item in items]
-    found: list[tuple[float, ...]] = []
-    for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0]):
-        vector: Any = item.get("embedding")
-        values = cast(list[Any], vector) if isinstance(vector, list) else []
-        if values and all(isinstance(value, int | float) for value in values):
-            found.append(tuple(float(value) for value in values))
-    return tuple(found)
