@@ -20,5 +20,5 @@ def test_a_program_reads_its_input_and_files(ask):
         stdin="héllo",
         files=(SourceFile("data/é.txt", "ñ\r\n"),),
     ).run
-    assert (ran.stdout, ran.stderr, ran.status, ran.ended) == ("HÉLLO ñ\n\n", "oops\n", 0, "ok")
+    assert (ran.stdout, ran.stderr, ran.status, ran.ended) == ("HÉLLO ñ\n", "oops\n", 0, "ok")
     assert ran.finished

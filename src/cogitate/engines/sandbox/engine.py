@@ -7,8 +7,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,11 +155,14 @@ class Sandbox:
         self, inputs: tuple[str, ...], message: dict[str, Any], limits: ExecutionLimits, **held: int
     ) -> tuple[Run, ...]:
         """One run an input, as many at once as there are places."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._run(message | {"stdin": stdin}, limits, **held))
-                for stdin in inputs
-            ]
+        if len(inputs) == 1:
+            return (await self._run(message | {"stdin": inputs[0]}, limits, **held),)
+        with _first_failure():
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._run(message | {"stdin": stdin}, limits, **held))
+                    for stdin in inputs
+                ]
         return tuple(task.result() for task in tasks)
 
     async def _run(self, message: dict[str, Any], limits: ExecutionLimits, **held: int) -> Run:
@@ -178,7 +181,7 @@ class Sandbox:
             "files": [],
         }
         pool = self._pool()
-        async with self._place(), asyncio.TaskGroup() as group:
+        async with self._place():
             try:
                 runs = [
                     await pool.begin(message, limits.seconds, link=end.fileno())
@@ -187,12 +190,16 @@ class Sandbox:
             finally:
                 ours.close()
                 its.close()
-            below, above = (group.create_task(run) for run in runs)
-            verdict = run_of(await above)
-            await asyncio.wait({below}, timeout=_AFTER_HARNESS_S)
-            below.cancel()
+            below = asyncio.ensure_future(runs[0])
+            try:
+                verdict = run_of(await runs[1])
+                await asyncio.wait({below}, timeout=_AFTER_HARNESS_S)
+            finally:
+                below.cancel()
+                await asyncio.wait({below})
         gone = Run("", "", -9, "killed")
-        return Execution((gone if below.cancelled() else run_of(below.result()),), verdict)
+        lost = below.cancelled() or below.exception() is not None
+        return Execution((gone if lost else run_of(below.result()),), verdict)
 
     async def _compiled(self, request: Execute) -> Execution:
         if self._images is None:
@@ -203,9 +210,15 @@ class Sandbox:
             found = await self._images.of(request.source, self._pool())
         if isinstance(found, Run):
             return Execution((found,) * (len(request.inputs) or 1))
+        from .images import as_descriptor
+
         message = _message("", request) | {"mode": "image"}
-        inputs = request.inputs or (request.stdin,)
-        return Execution(await self._each(inputs, message, request.limits, image=found))
+        image = as_descriptor(found)
+        try:
+            inputs = request.inputs or (request.stdin,)
+            return Execution(await self._each(inputs, message, request.limits, image=image))
+        finally:
+            os.close(image)
 
     async def _cell(self, request: Execute) -> Execution:
         if self._sessions is None:
@@ -230,6 +243,20 @@ class Sandbox:
             self._places = (loop, asyncio.Semaphore(self._concurrency))
         async with self._places[1]:
             yield
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """Let the failure of one of many runs stand for all."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        failures = group.subgroup(Failed)
+        if failures is None:
+            raise
+        while isinstance(failures, BaseExceptionGroup):
+            failures = failures.exceptions[0]
+        raise failures from None
 
 
 def _message(source: str, request: Execute) -> dict[str, Any]:

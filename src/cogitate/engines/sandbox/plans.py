@@ -26,31 +26,33 @@ class Plan:
     """`namespaces`, `bubblewrap`, or `none` where the user allowed that."""
     compiler: bool = False
     """Whether a C++ compiler is to be seen."""
-    box: str = ""
-    """Without walls: the directory in which runs get theirs."""
     packages: tuple[str, ...] = ()
     """Directories of importable packages."""
     uid: int = field(default_factory=lambda: _FIRST_UNUSED_USER + os.getpid())
 
-    def told(self, control: int) -> dict[str, Any]:
-        """The plan as the launcher reads it; `control` is the descriptor it listens on."""
+    def told(self, control: int, box: str = "") -> dict[str, Any]:
+        """The plan as the launcher reads it.
+
+        `control` is the descriptor on which the server listens, `box` the directory of runs without walls.
+        """
         shown = self.walls != "none"
         prefix, python = interpreter()
         home = "/usr" if prefix == "/usr" else "/python"
-        work = "/box/work" if shown else self.box
+        work = "/box/work" if shown else box
         environment = {
             "PATH": f"{home}/bin:/usr/bin" if self.compiler else f"{home}/bin",
             "HOME": work,
             "LANG": "C.UTF-8",
             "PYTHONUTF8": "1",
             "PYTHONHASHSEED": "0",
+            "MALLOC_ARENA_MAX": "2",  # each more takes 64 MiB of the address space
             "LD_LIBRARY_PATH": f"{home}/lib" if shown else f"{prefix}/lib",
         }
         return {
             "walls": self.walls,
             "control": control,
             "uid": self.uid,
-            "box": self.box,
+            "box": box,
             "binds": self._binds(prefix, home) if shown else [],
             "links": _links() if shown else [],
             "python": f"{home}/{python}" if shown else f"{prefix}/{python}",
@@ -105,6 +107,13 @@ def interpreter() -> tuple[str, str]:
     return prefix, f"bin/python{version}"
 
 
+def choices(walls: str) -> list[str]:
+    """The kinds of walls to try, best first."""
+    if walls != "auto":
+        return [walls]
+    return ["bubblewrap", "namespaces"] if shutil.which("bwrap") else ["namespaces"]
+
+
 def compiler() -> str:
     """The path of g++, or nothing."""
     found = shutil.which("g++", path="/usr/bin:/usr/local/bin")
@@ -112,9 +121,30 @@ def compiler() -> str:
 
 
 def launch_command(plan: dict[str, Any]) -> list[str]:
-    """The command line of the launcher."""
+    """The command line of the launcher: ours, or bubblewrap in front of the server itself."""
+    if plan["walls"] == "bubblewrap":
+        return _bubblewrap(plan)
     boot = (
         "import sys; sys.path.insert(0, sys.argv[1]); from inside.root import main; "
         "main(sys.argv[2])"
     )
     return [sys.executable, "-I", "-S", "-B", "-c", boot, str(INSIDE), json.dumps(plan)]
+
+
+def _bubblewrap(plan: dict[str, Any]) -> list[str]:
+    """The same root by bubblewrap; the server keeps the rights in its namespace that its forks need."""
+    from .inside.root import arguments
+
+    command = ["bwrap", "--unshare-all", "--uid", "1000", "--gid", "1000", "--cap-add", "ALL"]
+    command += ["--new-session", "--clearenv"]
+    for source, target in plan["binds"]:
+        command += ["--ro-bind", source, target]
+    for target, path in plan["links"]:
+        command += ["--symlink", target, path]
+    for name in ("null", "zero", "full", "random", "urandom"):
+        command += ["--dev-bind-try", f"/dev/{name}", f"/dev/{name}"]
+    command += ["--symlink", "/box/shm", "/dev/shm", "--symlink", "/box/tmp", "/tmp"]
+    command += ["--dir", "/box", "--dir", "/etc", "--remount-ro", "/"]
+    for name, value in plan["environment"].items():
+        command += ["--setenv", name, value]
+    return [*command, "--", *arguments(plan)]

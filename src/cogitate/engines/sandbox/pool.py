@@ -9,7 +9,7 @@ from typing import Any
 
 from cogitate.core.errors import Failed
 
-from .plans import Plan
+from .plans import Plan, choices
 from .server import Server, Unavailable, converse
 
 _TRIES = 3
@@ -34,6 +34,14 @@ class Servers:
         self._locks: dict[bool, tuple[Any, asyncio.Lock]] = {}
         self._closed = False
 
+    async def channel(self) -> socket.socket:
+        """Fork a warden and leave the conversation with it to the caller.
+
+        Raises:
+            Failed: when no isolation holds here, or the server is lost.
+        """
+        return (await self._open(compiler=False))[1]
+
     async def begin(
         self, message: dict[str, Any], seconds: float, *, compiler: bool = False, **held: int
     ) -> Coroutine[Any, Any, dict[str, Any]]:
@@ -44,14 +52,16 @@ class Servers:
         Raises:
             Failed: when no isolation holds here, or the server is lost.
         """
+        server, channel = await self._open(compiler=compiler, **held)
+        return self._finish(server, channel, message, seconds)
+
+    async def _open(self, *, compiler: bool, **held: int) -> tuple[Server, socket.socket]:
         for _ in range(_TRIES):
             server = await self.server(compiler=compiler)
             try:
-                channel = server.open(**held)
+                return server, server.open(**held)
             except Unavailable:
                 server.close()  # it died since it was last asked: try another
-                continue
-            return self._finish(server, channel, message, seconds)
         raise Failed("the sandbox's server dies again and again", "crashed", transient=True)
 
     async def _finish(
@@ -95,7 +105,7 @@ class Servers:
         if self._closed:
             raise Failed("the sandbox is closed; make another one", "unserved")
         reasons: list[str] = []
-        for walls in self._choices():
+        for walls in [*choices(self._walls), *(["none"] if self._unisolated else [])]:
             server = Server(Plan(walls, compiler, packages=self._packages))
             try:
                 await server.start()
@@ -108,7 +118,3 @@ class Servers:
             "`cogitate doctor`, or pass allow_unisolated_execution=True to run it with all your rights",
             "refused",
         )
-
-    def _choices(self) -> list[str]:
-        first = ["namespaces"] if self._walls == "auto" else [self._walls]
-        return first + (["none"] if self._unisolated else [])

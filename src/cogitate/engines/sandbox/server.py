@@ -46,35 +46,54 @@ class Server:
         Raises:
             Unavailable: when it cannot be started here.
         """
-        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        self._control = ours
         errors = os.memfd_create("errors")
         try:
-            self._process = subprocess.Popen(
-                launch_command(self.plan.told(theirs.fileno())),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                pass_fds=(theirs.fileno(),),
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
-            self._control = ours
-            theirs.close()
+            with theirs:
+                self._process = self._launched(theirs.fileno(), errors)
             async with asyncio.timeout(START_S):
-                said = await loop.sock_recv(ours, 4096)
+                said = await asyncio.get_running_loop().sock_recv(ours, 4096)
             if said != b"ready":
                 raise Unavailable(said.decode(errors="replace") or _last_line(errors))
         except TimeoutError:
             self.close()
             raise Unavailable(f"it did not start within {START_S:g} s") from None
+        except OSError as error:
+            self.close()
+            raise Unavailable(error.strerror or str(error)) from error
         except BaseException:
             self.close()
             raise
         finally:
             os.close(errors)
+
+    def _launched(self, control: int, errors: int) -> subprocess.Popen[bytes]:
+        if self.plan.walls == "none":
+            self._box = tempfile.TemporaryDirectory(prefix="cogitate-")
+        plan = self.plan.told(control, self._box.name if self._box else "")
+        passed, more = [control], dict[str, Any]()
+        if self.plan.walls == "bubblewrap":
+            plan["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            passed.append(plan["proc"])
+            if os.geteuid() == 0:
+                more = {"user": self.plan.uid, "group": self.plan.uid, "extra_groups": []}
+        try:
+            return subprocess.Popen(
+                launch_command(plan),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=passed,
+                env={"PATH": os.defpath},
+                cwd="/",
+                start_new_session=True,
+                **more,
+            )
+        finally:
+            for one in passed[1:]:
+                os.close(one)
 
     def open(self, **extra: int) -> socket.socket:
         """Fork a warden; returns the socket on which it takes one request.
@@ -109,6 +128,9 @@ class Server:
             process, self._process = self._process, None
             process.kill()
             process.wait()
+        if self._box is not None:
+            self._box.cleanup()
+            self._box = None
 
 
 async def converse(channel: socket.socket, message: dict[str, Any], seconds: float) -> Any:

@@ -20,12 +20,14 @@ def enter(
     try:
         os.setsid()
         settle(ends, stdin, held)
-        confine(request["limits"])
+        confine(request["limits"], spare=2 + cell_states(request))
         if request["mode"] == "image":
             os.execve(_IMAGE, ["program"], dict(os.environ))
         if request["mode"] == "command":
             os.execve(request["command"][0], request["command"], dict(os.environ))
         link = socket.socket(fileno=_LINK) if "link" in held else None
+        if link is not None and request["mode"] == "cells":
+            script.wait_for_cells(link)
         script.run(request["source"], request["role"], secret, _END, link)
     except BaseException as error:
         os.write(
@@ -51,22 +53,26 @@ def settle(ends: list[int], stdin: int, held: dict[str, int]) -> None:
     syscalls.close_from(_IMAGE + 1 if "image" in held else _LINK + 1)
 
 
+def cell_states(request: dict[str, Any]) -> int:
+    """How many processes may stand as states of cells."""
+    return int(request.get("states", 0))
+
+
 def _above(one: int) -> int:
     import fcntl
 
     return fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 64)
 
 
-def confine(limits: dict[str, Any]) -> None:
-    """The limits that the kernel holds for each process."""
+def confine(limits: dict[str, Any], spare: int) -> None:
+    """The limits that the kernel holds for each process; `spare` processes are ours."""
     cpu = max(1, int(-(-limits["cpu_seconds"] // 1)))
     for which, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_CPU, cpu, cpu + 1),
         (resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"], limits["open_files"]),
-        # The warden and its watcher count too.
-        (resource.RLIMIT_NPROC, limits["processes"] + 2, limits["processes"] + 2),
+        (resource.RLIMIT_NPROC, limits["processes"] + spare, limits["processes"] + spare),
         (resource.RLIMIT_MEMLOCK, 0, 0),
         (resource.RLIMIT_AS, limits["memory_bytes"], limits["memory_bytes"]),
     ):

@@ -51,9 +51,13 @@ def go_on(plan: dict[str, Any]) -> None:
     for kept in (plan["control"], plan["proc"]):
         if kept >= 0:
             os.set_inheritable(kept, True)
-    python = plan["python"]
-    arguments = [python, "-s", "-P", "-S", "-B", "-c", BOOT, plan["engine"], json.dumps(plan)]
-    os.execve(python, arguments, plan["environment"])
+    os.execve(plan["python"], arguments(plan), plan["environment"])
+
+
+def arguments(plan: dict[str, Any]) -> list[str]:
+    """The command line of the server; its hash seed is fixed so that a program does the same anywhere."""
+    python = [plan["python"], "-s", "-P", "-S", "-B"]
+    return [*python, "-c", BOOT, plan["engine"], json.dumps(plan)]
 
 
 def write_maps(proc: int, user: int, group: int) -> None:

@@ -73,6 +73,11 @@ class Trial:
             os.close(ended)
         return bool(self.ended)
 
+    def abandon(self) -> None:
+        """Close the pipes of a program that never started."""
+        for one in (*self._writers, *self.readers):
+            os.close(one)
+
     def _listen(self, ready: set[int]) -> None:
         if self.channel.fileno() in ready:
             raise Ended  # a run has no second message: the host has hung up

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from . import frames, landlock, program, seccomp, syscalls
+from . import cells, frames, landlock, program, seccomp, syscalls
 from .root import BOX
 from .trial import Trial
 
@@ -30,14 +30,13 @@ def main(plan: dict[str, Any], held: dict[str, int], lifeline: socket.socket) ->
             syscalls.adopt_orphans()
             box = os.path.join(plan["box"], str(os.getpid()))
         request: Request = frames.receive(channel)
-        lifeline.send(int(request["limits"]["memory_bytes"]).to_bytes(8, "big"))
+        room = cells.ROOM_BYTES if request["mode"] == "cells" else 0
+        lifeline.send((request["limits"]["memory_bytes"] + room).to_bytes(8, "big"))
         _furnish(box, request, mounted=walls)
         stdin = _sealed(request["stdin"])
         lock(box, walls=walls)
         if request["mode"] == "cells":
-            from .cells import serve
-
-            serve(channel, lifeline, request, stdin)
+            cells.serve(channel, lifeline, request, stdin)
         else:
             frames.send(channel, _run(request, held, stdin, channel, lifeline, alone=walls))
     except frames.Ended:
@@ -115,6 +114,8 @@ def _run(
     trial.watch(pid)
     end_all(pid, alone=alone)
     outcome = trial.outcome(pid)
+    if request["mode"] != "run":  # no sentinel: only its exit status speaks
+        outcome["finished"] = outcome["ended"] == "ok"
     collected = request.get("collect")
     if collected and outcome["ended"] == "ok":
         outcome["collected"] = _collected(collected, request["limits"]["file_bytes"])

@@ -7,7 +7,9 @@ import importlib
 import json
 import os
 import select
+import signal
 import socket
+import sys
 from typing import Any
 
 from . import syscalls, warden
@@ -30,8 +32,11 @@ def main(told: str) -> None:
     os.environ.update(plan["environment"])
     for name in _WARM:
         importlib.import_module(name)
+    # A first process of a namespace hears no signal for which it has no handler, and Python sets one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.collect()
     gc.freeze()
+    sys.path += plan["paths"]
     control.send(b"ready")
     host = os.getppid()
     while True:
@@ -93,15 +98,15 @@ def _attend(plan: dict[str, Any], held: dict[str, int]) -> None:
 def _watch(proc: int, pid: int, lifeline: socket.socket) -> None:
     """Wait for the warden; tell it when the run as a whole holds more memory than it may."""
     ended = os.pidfd_open(pid)
-    most = 0
+    most, over = 0, False
     while not select.select([ended], [], [], _WATCH_S)[0]:
         if proc < 0:
             continue
         if not most and select.select([lifeline], [], [], 0)[0]:
             most = int.from_bytes(lifeline.recv(8), "big")
-        if most and resident(proc, pid) > most:
+        was, over = over, bool(most) and resident(proc, pid) > most
+        if over and not was:
             lifeline.send(b"m")
-            most = 1 << 62
     os.waitpid(pid, 0)
 
 
