@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -129,6 +130,10 @@ class Evolution:
             raise InvalidInput(
                 f"generations={self.generations} and elites={self.elites} were asked for; neither may be "
                 "below 0"
+            )
+        if isinstance(self.strength, int | float) and not 0 <= self.strength < math.inf:
+            raise InvalidInput(
+                f"strength={self.strength} was asked for; it is a number from 0, a schedule, or None"
             )
         if self.breed not in ("living", "ever") or self.rank not in ("ever", "last"):
             raise InvalidInput(
