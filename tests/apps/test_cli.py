@@ -535,7 +535,7 @@ def test_an_interrupt_outside_a_run(cogitate: Command, monkeypatch: pytest.Monke
     def stopped(**_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["cogitate.recipes.cards"], "query", stopped)
+    monkeypatch.setattr(sys.modules["cogitate.recipes"], "query", stopped)
     assert cogitate.refused("papers", status=130) == "interrupted"
 
 

@@ -61,7 +61,7 @@ def execute(chosen: argparse.Namespace) -> int:
     from cogitate.claims import status_of
 
     out = console()
-    out.print(paper_table([(row, status_of(row.id)) for row in found], wide=out.width >= 120))
+    out.print(paper_table([(row, status_of(row.id)) for row in found], wide=out.width >= 200))
     if chosen.paper is not None:
         _print_details(found[0])
     elif any(asked.values()):
