@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from cogitate.core.errors import Failed
@@ -143,8 +143,12 @@ class _Chances:
     # the full one's.
 
     def __init__(self, request: Generate, doubt: Doubt) -> None:
-        self._rng = Seed(request.seed, ("logprobs", request.prompt.digest)).rng()
+        self._request = request
         self._count, self._doubt, self._size, self._made = request.logprobs, doubt, 0, 0
+
+    @cached_property
+    def _rng(self):  # a generator is dear, and most requests ask for no log-probabilities
+        return Seed(self._request.seed, ("logprobs", self._request.prompt.digest)).rng()
 
     def next(self, piece: str) -> tuple[float, tuple[TokenInfo, ...]]:
         """The log-probability of the next piece, and its likeliest rivals with it."""

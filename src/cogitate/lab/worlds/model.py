@@ -47,6 +47,7 @@ class ChainModel:
         self._limits = limits or Limits(concurrency=1024, max_batch=1024, mixed=True)
         self._policy = Policy(world)
         self._sizes = PromptSizes()
+        self._fingerprint = world.fingerprint
 
     @property
     def serves(self) -> frozenset[type[Request[Any]]]:
@@ -61,7 +62,7 @@ class ChainModel:
     @property
     def fingerprint(self) -> str:
         """Every parameter of the world."""
-        return self.world.fingerprint
+        return self._fingerprint
 
     def ceiling(self, request: Request[Any]) -> Usage:
         """The most that serving this can cost."""
