@@ -63,6 +63,11 @@ def register(subcommands: Any) -> None:
         "the replies of every model",
     )
     command.add_argument("--config", type=Path, help="configuration file (default: cogitate.toml)")
+    command.add_argument(
+        "--watch",
+        action="store_true",
+        help="show the growing search tree and what it costs on the terminal, on standard error",
+    )
     add_budget(command)
     command.set_defaults(execute=execute)
 
@@ -138,9 +143,11 @@ def execute(chosen: argparse.Namespace) -> int:
     from cogitate.apps.progress import watching
     from cogitate.assembly import load, solve
 
+    check_watch(chosen)
     configuration = load(chosen.config) if chosen.config else load()
     question, budget = question_of(chosen), budget_of(chosen)
-    with watching(budget or configuration.budget, quiet=chosen.json) as listen:
+    bounds = budget or configuration.budget
+    with watching(bounds, quiet=chosen.json, tree=chosen.watch) as listen:
         result = solve(
             question,
             model=chosen.model,
@@ -156,6 +163,27 @@ def execute(chosen: argparse.Namespace) -> int:
             cache=chosen.cache,
         )
     return conclude(result, as_json=chosen.json)
+
+
+def check_watch(chosen: argparse.Namespace) -> None:
+    """Say so where `--watch` cannot show anything.
+
+    Raises:
+        InvalidInput: with `--json`.
+    """
+    from cogitate.core.errors import InvalidInput
+
+    if chosen.watch and chosen.json:
+        raise InvalidInput(
+            "--watch and --json were asked for together; the one draws for people and the other prints "
+            "for programs: leave one out"
+        )
+    if chosen.watch and not console(to_errors=True).is_terminal:
+        print(
+            "standard error is not a terminal, so --watch shows nothing; give --journal and look at "
+            "the tree afterwards with `cogitate view`",
+            file=sys.stderr,
+        )
 
 
 def conclude(result: Result, *, as_json: bool) -> int:

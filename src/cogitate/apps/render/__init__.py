@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from .clean import cleaned, in_ascii, one_line, safe_text
+from .grove import Branch, Decision, Grove, grown
+from .live import Canopy
 from .plot import Plot, PlotPoint, Series, accuracy_plot
+from .spending import Spending
 from .tables import Grid, accuracy_table, candidate_table, cost_lines, count, paper_table, share
-from .tree import Branch, Grove, SearchTree, grown
+from .tree import SearchTree
 
 __all__ = [
     "Branch",
+    "Canopy",
+    "Decision",
     "Grid",
     "Grove",
     "Plot",
     "PlotPoint",
     "SearchTree",
     "Series",
+    "Spending",
     "accuracy_plot",
     "accuracy_table",
     "candidate_table",
