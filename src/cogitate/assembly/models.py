@@ -16,7 +16,14 @@ from . import factory
 from .configuration import ROLES, SEVERAL, Configuration, Endpoint
 from .factory import nearest
 from .own import Function, OwnModel
-from .servers import described, described_reward, open_reward, open_server, open_servers
+from .servers import (
+    described,
+    described_reward,
+    open_litellm,
+    open_reward,
+    open_server,
+    open_servers,
+)
 from .spec import read
 
 Source = str | OwnModel | Engine
@@ -246,6 +253,8 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
         return await open_server(described(rest, configuration), configuration)
     if colon and scheme == "reward":
         return await open_reward(described_reward(rest, configuration), configuration)
+    if colon and scheme == "litellm":
+        return await open_litellm(rest.strip(), configuration)
     if colon and scheme == "gguf":
         return await _local(rest)
     if colon and scheme == "pool":

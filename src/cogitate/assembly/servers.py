@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
@@ -113,6 +115,30 @@ async def open_reward(endpoint: Endpoint, configuration: Configuration) -> Rewar
         capabilities=await _identified(endpoint, key),
         price=_price(endpoint, configuration),
     )
+
+
+_HOLDS_KEY = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)(_|$)")
+
+
+async def open_litellm(model: str, configuration: Configuration) -> Engine:
+    """A model of any provider that the library LiteLLM knows; its key is read from the environment.
+
+    Raises:
+        InvalidInput: where the extra is not installed, the provider unknown, or its key not set.
+    """
+    from cogitate.engines.litellm import LiteLLM
+    from cogitate.engines.openai import Price, Secret
+
+    secrets: list[Secret] = []
+    for name, value in configuration.environment.items():
+        if _HOLDS_KEY.search(name.upper()) and len(value.strip()) >= 8:
+            with suppress(InvalidInput):  # of no use in a header, so no key
+                secrets.append(Secret(value.strip(), name))
+    held = configuration.prices.get(model)
+    price = None if held is None else Price(held.input, held.output, held.cached)
+    engine = LiteLLM(model, secrets=secrets, price=price)
+    await engine.prepare()
+    return engine
 
 
 async def open_servers(endpoints: Sequence[Endpoint], configuration: Configuration) -> Engine:
