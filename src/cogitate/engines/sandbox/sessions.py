@@ -25,8 +25,10 @@ class Session:
     # Mutable on purpose: it holds a process.
     link: Any
     """The socket to its warden."""
-    loop: Any
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turn: tuple[Any, asyncio.Lock] = field(
+        default_factory=lambda: (asyncio.get_running_loop(), asyncio.Lock())
+    )
+    """One cell at a time; an event loop may end and another ask on."""
     made: int = 0
     """States made so far, the first interpreter aside; a state's number."""
     live: int = 0
@@ -57,7 +59,9 @@ class Sessions:
 
     async def run(self, request: Execute, pool: Servers) -> Execution:
         """Run a cell on the state that its history names."""
-        for _ in range(2):  # the second time from the beginning: a state on the way may have been lost
+        for _ in range(
+            2
+        ):  # the second time from the beginning: a state on the way may have been lost
             names = _names(request)
             known = max((i for i, name in enumerate(names[:-1]) if self._get(name)), default=-1)
             state = self._get(names[known]) if known >= 0 else None
@@ -86,7 +90,7 @@ class Sessions:
         state = self._held.get(name)
         if state is None:
             return None
-        if state.session.closed or state.session.loop is not asyncio.get_running_loop():
+        if state.session.closed:
             self._forget(state.session)
             return None
         self._held.move_to_end(name)
@@ -108,11 +112,11 @@ class Sessions:
             "files": [[file.path, file.text] for file in request.files],
             "limits": asdict(request.limits),
         }
-        session = Session(link, asyncio.get_running_loop())
+        session = Session(link)
         try:
             from .inside import frames
 
-            await session.loop.sock_sendall(link, frames.packed(message))
+            await asyncio.get_running_loop().sock_sendall(link, frames.packed(message))
         except OSError as error:
             session.close()
             raise Failed("a session could not be started", "crashed", transient=True) from error
@@ -126,7 +130,9 @@ class Sessions:
 
         session = state.session
         seconds = request.limits.seconds
-        async with session.lock:
+        if session.turn[0] is not asyncio.get_running_loop():
+            session.turn = (asyncio.get_running_loop(), asyncio.Lock())
+        async with session.turn[1]:
             if session.closed:
                 return None, state
             number = session.made + 1

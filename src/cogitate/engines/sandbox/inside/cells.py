@@ -22,9 +22,7 @@ _ANSWER_S = 2.0
 Request = dict[str, Any]
 
 
-def serve(
-    channel: socket.socket, lifeline: socket.socket, request: Request, stdin: int
-) -> None:
+def serve(channel: socket.socket, lifeline: socket.socket, request: Request, stdin: int) -> None:
     """Run cells one after another until the host hangs up."""
     session = Session(request, channel, lifeline, stdin)
     while True:
@@ -162,4 +160,3 @@ def fingerprint() -> Any:
                 if len(found) > _FILES:
                     return None
     return sorted(found)
-

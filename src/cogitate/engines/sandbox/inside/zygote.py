@@ -111,8 +111,11 @@ def _watch(proc: int, pid: int, lifeline: socket.socket) -> None:
 
 
 def resident(proc: int, pid: int) -> int:
-    """Bytes of memory that a process and all below it hold and that belong to no file."""
-    total, waiting = 0, [pid]
+    """Bytes of memory that a process and all below it hold, that belong to no file and are not its own.
+
+    What processes share after a fork counts for each of them, but what all share with the first does not.
+    """
+    held, waiting = list[int](), [pid]
     while waiting:
         one = waiting.pop()
         try:
@@ -121,10 +124,10 @@ def resident(proc: int, pid: int) -> int:
                 waiting += map(int, _read(proc, f"{one}/task/{task}/children").split())
         except OSError:
             continue
-        for line in status.splitlines():
-            if line.startswith(("RssAnon:", "RssShmem:")):
-                total += int(line.split()[1]) * 1024
-    return total
+        lines = [line.split() for line in status.splitlines()]
+        mine = [int(line[1]) for line in lines if line and line[0] in ("RssAnon:", "RssShmem:")]
+        held.append(sum(mine) * 1024)
+    return sum(max(0, one - held[0]) for one in held[1:])
 
 
 def _names(proc: int, path: str) -> list[str]:
