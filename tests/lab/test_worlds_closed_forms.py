@@ -251,3 +251,17 @@ def test_a_verifier_of_outcomes_is_silent_until_the_end() -> None:
     scores = step_scores(world, one.chain, "", one.texts[0].split("\n\n"))
     assert set(scores[:-1]) == {0.5}
     assert scores[-1] != 0.5
+
+
+def test_scattered_errors_are_alike_and_none_is_right() -> None:
+    """Two up and two down without the lure: three shifts, a third of the errors each."""
+    world = preset("scatter", scatter=2, skill=0.0, difficulty=(0.0, 0.0), steps=(1, 1))
+    found = drawn(world, 40, 60)
+    offsets = [
+        (o.chain.attractor(world), answer - o.chain.answer) for o in found for answer in o.answers
+    ]
+    check(0.5, [shift == 0 for _, shift in offsets])
+    wrong = [(lure, shift) for lure, shift in offsets if shift]
+    assert all(shift != lure and abs(shift) <= 2 for lure, shift in wrong)
+    for size in (-2, -1, 1, 2):
+        check(1 / 3, [shift == size for lure, shift in wrong if lure != size])
