@@ -200,6 +200,17 @@ def rows() -> list[Case]:
         Case(
             "best action", Solve(talk, MeanLogprob(), BestAction(3, 3)), together=3, engine=engine
         ),
+        Case(
+            "best action that acts",  # the fake keeps to the schema, so every turn is a call
+            Solve(replace(talk, constrained=True), ToolCallVote(), BestAction(3, 3)),
+            together=3,
+            engine=engine,
+        ),
+        Case(
+            "until_good that stops",  # one at a time: what a cancelled sample cost depends on time
+            Solve(PROCESSES["reasoning"], ProcessReward(), SampleUntilGood(6, 0.6, together=1)),
+            engine=engine,
+        ),
     ]
     return list({row.name: row for row in found}.values())
 

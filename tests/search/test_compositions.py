@@ -118,6 +118,17 @@ def test_a_share_caps_the_cheap_one():
         assert any(c.id.startswith("1/") for c in done.value.items)
 
 
+def test_only_the_last_level_ends_the_search():
+    done, _ = went(Cascade(MANY, ONE, Below(2.0), 0.25), budget=Budget(calls=28))
+    assert done.usage.calls < 28
+    assert done.value.stopped == "", "its share cut the cheap one, and the dear one had its fill"
+    done, _ = went(Cascade(ONE, MANY, Below(2.0)), budget=Budget(calls=9))
+    assert done.value.stopped == "budget"
+    done, _ = went(Cascade(ONE, Says("a", error=Failed("it is dead", "server")), Below(2.0)))
+    assert done.value.stopped == ""
+    assert done.value.best.id == "0/0"
+
+
 def test_unanswered_doubts_only_silence():
     assert Unanswered()(Ranking()) == Unanswered()(Ranking((Candidate(Artifact("x"), Score(9)),)))
     assert not Unanswered()(Ranking((Candidate(Artifact("x", "x"), Unscored("?")),)))

@@ -7,6 +7,7 @@ from search_toys import TASK, ByTable, Letters, engine, match
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.events import Noted
+from cogitate.core.journal import Tape
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import Budget
 from cogitate.drive import run
@@ -61,6 +62,19 @@ def test_waste_is_bounded_by_what_is_together():
         done = solved(SampleUntilGood(20, 0.0, together), length=3)
         assert done.usage.calls <= 3 * together
         assert len(done.value.items) == 1
+
+
+def test_a_resumed_run_finds_the_same_and_wastes_no_more_than_what_is_together():
+    search = SampleUntilGood(12, 1.0, 3)
+    strategy = Solve(Letters(2), ByTable(first_letter_is_a), search)
+    tape = Tape()
+    whole = run(strategy(TASK, Seed(2)), engine(), journal=tape)
+    drawn = len(whole.value.items)
+    assert 1 < drawn < 12
+    for cut in range(len(tape.records)):
+        again = run(strategy(TASK, Seed(2)), engine(), journal=Tape(tape.records[:cut]))
+        assert again.value == whole.value
+        assert 2 * drawn <= again.usage.calls <= 2 * (drawn + 2)
 
 
 def test_nothing_good_is_best_of_n():

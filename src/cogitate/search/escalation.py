@@ -132,7 +132,9 @@ class Escalate:
         order = [found[standing], *(r for i, r in enumerate(found) if i != standing)]
         items = [c for ranking in order for c in ranking.items]
         await note("ranked", items=[told_of(c) for c in items[:MOST_SHOWN]])
-        causes = [r.stopped for r in found if r.stopped != "decided"]
+        # A level that its share cut, or that died, gave way to the next: only the last one ended the search.
+        last = found[-1].stopped
+        causes = [last] if last != "decided" else []
         said = f"level {standing + 1} of {len(self.levels)} stands"
         if reasons:
             said += f" ({'; '.join(reasons)})"

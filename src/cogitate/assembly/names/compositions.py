@@ -76,10 +76,12 @@ def tool_use(
     temperature: float = 0.7,
     top_p: float = 0.95,
     max_tokens: int = 512,
+    constrained: bool = False,
 ) -> Any:
     """A chat that calls tools of the caller's, each written like `look_up(word): explains a word`.
 
-    The functions themselves are given where the strategy is run, by their names.
+    The functions themselves are given where the strategy is run, by their names. `constrained` decodes each turn
+    as JSON, and needs a model that can.
     """
     from cogitate.processes import ToolUse
 
@@ -88,6 +90,7 @@ def tool_use(
         count(turns, "turns"),
         sampling_of(temperature, top_p),
         count(max_tokens, "max_tokens"),
+        constrained=constrained,
     )
 
 
