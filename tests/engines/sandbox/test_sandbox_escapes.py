@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from pathlib import Path
 
 import pytest
 
@@ -59,11 +60,10 @@ def attempt(call, *args):
 def marked() -> set[str]:
     """Processes of this machine that any run of this module could have left."""
     found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if b"inside.zygote" in file.read():
-                    found.add(pid)
+            if b"inside.zygote" in command.read_bytes():
+                found.add(command.parent.name)
         except OSError:
             continue
     return found
@@ -252,8 +252,8 @@ def test_nothing_but_the_box_can_be_written(tries):
 def test_errors_name_no_path_of_the_host(ask):
     """Layer: the private root; the interpreter started inside it."""
     ran = ask("import json, sys\nprint(json.__file__, sys.path, sys.prefix)\njson.loads('{')").run
-    assert os.path.expanduser("~") not in ran.stdout + ran.stderr
-    assert os.path.dirname(os.path.abspath(__file__)) not in ran.stdout + ran.stderr
+    assert str(Path.home()) not in ran.stdout + ran.stderr
+    assert str(Path(__file__).parent) not in ran.stdout + ran.stderr
 
 
 # --------------------------------------------------------------------- other processes

@@ -17,9 +17,6 @@ _EXTRAS = {
     "local": ("xllamacpp", "language models in this process", "pip install 'cogitate[local]'"),
     "math": ("math_verify", "symbolic grading of mathematics", "pip install 'cogitate[math]'"),
 }
-_LATER = {
-    "sandbox": "running what a model wrote is not built yet: code answers are judged, not executed",
-}
 
 
 def register(subcommands: Any) -> None:
@@ -42,7 +39,7 @@ def execute(chosen: argparse.Namespace) -> int:
 
 
 def findings() -> list[dict[str, str]]:
-    """What was tried: `name`, `state` (`ok`, `missing` or `planned`), `detail`, `remedy`."""
+    """What was tried: `name`, `state` (`ok` or `missing`), `detail`, `remedy`."""
     from cogitate.engines.weights import KNOWN, located
 
     found = [
@@ -65,8 +62,22 @@ def findings() -> list[dict[str, str]]:
     found.append(
         _row("disk", room, f"{free / 1e9:.1f} GB free here", "" if room == "ok" else "free some")
     )
-    found += [_row(name, "planned", why) for name, why in _LATER.items()]
-    return found
+    return found + _sandbox()
+
+
+def _sandbox() -> list[dict[str, str]]:
+    """The layers of the sandbox, each tried."""
+    from cogitate.engines.sandbox import probe
+
+    return [
+        _row(
+            f"sandbox: {layer.name}",
+            "ok" if layer.holds else "missing",
+            layer.detail,
+            "" if layer.holds else layer.remedy,
+        )
+        for layer in probe()
+    ]
 
 
 def _row(name: str, state: str, detail: str, remedy: str = "") -> dict[str, str]:

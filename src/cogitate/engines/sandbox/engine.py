@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cogitate.core.errors import Failed, InvalidInput
@@ -32,7 +33,7 @@ _AFTER_HARNESS_S = 1.0
 
 
 class Sandbox:
-    """Serves `Execute`: every run in new namespaces, under a filter, with no rights and little of anything.
+    r"""Serves `Execute`: every run in new namespaces, under a filter, with no rights and little of anything.
 
     A server holds a warm interpreter and forks for each run; a run cannot reach another, the server or
     this process. Where the machine cannot isolate, it refuses.
@@ -66,7 +67,8 @@ class Sandbox:
             concurrency: runs at once; by default as many as there are cores.
             warm: keep servers; otherwise each run starts its own and ends it.
             sessions: states of cells kept warm; more are rebuilt when asked for.
-            packages: directories of packages that programs may import, seen read-only.
+            packages: directories of packages that programs may import, seen read-only; started as root, the
+                sandbox is nobody, so others must be able to read them.
             allow_unisolated_execution: run programs even where nothing keeps them from reading, changing
                 and sending whatever this user can.
         """
@@ -75,7 +77,7 @@ class Sandbox:
                 f"{concurrency} runs at once and {sessions} sessions were asked for; at least 1 each"
             )
         for path in packages:
-            if not os.path.isdir(path):
+            if not Path(path).is_dir():
                 raise InvalidInput(f"the package directory {path!r} does not exist")
         self._concurrency = concurrency or os.cpu_count() or 1
         self._options = (walls, packages, allow_unisolated_execution)
@@ -149,32 +151,38 @@ class Sandbox:
             return await self._compiled(request)
         inputs = request.inputs or (request.stdin,)
         message = _message(request.source, request)
-        return Execution(await self._each(inputs, message, request.limits))
+        return Execution(await self._each(inputs, message, request.limits, {}))
 
     async def _each(
-        self, inputs: tuple[str, ...], message: dict[str, Any], limits: ExecutionLimits, **held: int
+        self,
+        inputs: tuple[str, ...],
+        message: dict[str, Any],
+        limits: ExecutionLimits,
+        held: Mapping[str, int],
     ) -> tuple[Run, ...]:
         """One run an input, as many at once as there are places."""
         if len(inputs) == 1:
-            return (await self._run(message | {"stdin": inputs[0]}, limits, **held),)
+            return (await self._run(message | {"stdin": inputs[0]}, limits, held),)
         with _first_failure():
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._run(message | {"stdin": stdin}, limits, **held))
+                    group.create_task(self._run(message | {"stdin": stdin}, limits, held))
                     for stdin in inputs
                 ]
         return tuple(task.result() for task in tasks)
 
-    async def _run(self, message: dict[str, Any], limits: ExecutionLimits, **held: int) -> Run:
+    async def _run(
+        self, message: dict[str, Any], limits: ExecutionLimits, held: Mapping[str, int]
+    ) -> Run:
         async with self._place():
-            return run_of(await (await self._pool().begin(message, limits.seconds, **held)))
+            return run_of(await (await self._pool().begin(message, limits.seconds, held=held)))
 
     async def _tested(self, request: Execute) -> Execution:
         """The program and its harness, each in walls of its own, with one socket between them."""
         limits = request.limits
         ours, its = socket.socketpair()
         program = _message(request.source, request) | {"stdin": request.stdin}
-        harness = program | {
+        harness: dict[str, Any] = program | {
             "source": request.harness,
             "role": "harness",
             "stdin": "",
@@ -184,7 +192,7 @@ class Sandbox:
         async with self._place():
             try:
                 runs = [
-                    await pool.begin(message, limits.seconds, link=end.fileno())
+                    await pool.begin(message, limits.seconds, held={"link": end.fileno()})
                     for message, end in ((program, its), (harness, ours))
                 ]
             finally:
@@ -216,7 +224,7 @@ class Sandbox:
         image = as_descriptor(found)
         try:
             inputs = request.inputs or (request.stdin,)
-            return Execution(await self._each(inputs, message, request.limits, image=image))
+            return Execution(await self._each(inputs, message, request.limits, {"image": image}))
         finally:
             os.close(image)
 
@@ -236,7 +244,7 @@ class Sandbox:
         return self._servers
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _place(self) -> AsyncGenerator[None]:
         """Wait for a free core; a wall-clock limit means little on a crowded one."""
         loop = asyncio.get_running_loop()
         if self._places is None or self._places[0] is not loop:
@@ -246,7 +254,7 @@ class Sandbox:
 
 
 @contextmanager
-def _first_failure() -> Iterator[None]:
+def _first_failure() -> Generator[None]:
     """Let the failure of one of many runs stand for all."""
     try:
         yield

@@ -54,6 +54,11 @@ print(json.dumps({
 """
 
 
+_ONE_WILL_DO = "one kind of walls is enough; this one needs user namespaces and a readable Python"
+_LANDLOCK = "optional: a kernel from 5.13 on that has Landlock switched on"
+_KERNEL = "use a kernel with this feature, or the Docker backend"
+
+
 def works() -> bool:
     """Whether programs are isolated here."""
     return all(layer.holds for layer in probe() if layer.needed)
@@ -88,7 +93,7 @@ async def _try(walls: str) -> list[Layer]:
     tried: tuple[str, dict[str, Any]] | None = None
     for name in choices(walls):
         why, seen = await _seen(name)
-        outer.append(Layer(f"walls by {name}", seen is not None, why, needed=False))
+        outer.append(Layer(f"walls by {name}", seen is not None, why, False, _ONE_WILL_DO))
         tried = tried or (None if seen is None else (name, seen))
     if tried is None:
         return [
@@ -114,7 +119,7 @@ async def _seen(walls: str) -> tuple[str, dict[str, Any] | None]:
     server = Server(Plan(walls))
     try:
         await server.start()
-        return "tried", await _program(server)
+        return "a program was run in them", await _program(server)
     except (Unavailable, OSError, Failed, ValueError) as error:
         return str(error), None
     finally:
@@ -128,9 +133,9 @@ async def _program(server: Server) -> dict[str, Any]:
 
     from .server import converse
 
-    channel = server.open()
+    channel = server.open({})
     try:
-        message = {
+        message: dict[str, Any] = {
             "mode": "run",
             "role": "program",
             "source": _TRIAL,
@@ -147,15 +152,16 @@ async def _program(server: Server) -> dict[str, Any]:
 def _inner(seen: dict[str, Any]) -> list[Layer]:
     alone = seen["pid"] == 2 and seen["name"] == "sandbox" and not seen["proc"]
     limits = all(limit > 0 for limit in seen["limits"])
-    return [
-        Layer("namespaces", alone, "user, pid, network, mount, ipc and uts, new for every run"),
-        Layer("read-only root", seen["root"], "only an interpreter and its libraries are seen"),
-        Layer("system call filter", seen["filter"] and seen["namespaces"], "seccomp"),
-        Layer("no network", seen["network"], "no interface, and no socket but local ones"),
-        Layer("no privileges", seen["privileges"], "no capabilities, and none to be gained"),
-        Layer("unreadable memory", seen["dump"], "no process may look into another"),
-        Layer("limits", limits, "address space, processes, file size, CPU time", needed=True),
+    found = [
+        ("namespaces", alone, "user, pid, network, mount, ipc and uts, new for every run"),
+        ("read-only root", seen["root"], "only an interpreter and its libraries are seen"),
+        ("system call filter", seen["filter"] and seen["namespaces"], "seccomp"),
+        ("no network", seen["network"], "no interface, and no socket but local ones"),
+        ("no privileges", seen["privileges"], "no capabilities, and none to be gained"),
+        ("unreadable memory", seen["dump"], "no process may look into another"),
+        ("limits", limits, "address space, processes, file size, CPU time"),
     ]
+    return [Layer(name, holds, detail, remedy=_KERNEL) for name, holds, detail in found]
 
 
 def _around() -> list[Layer]:
@@ -169,8 +175,10 @@ def _around() -> list[Layer]:
         speaks = 0
     found = compiler()
     return [
-        Layer("landlock", bool(speaks), f"version {speaks}" if speaks else "", needed=False),
-        Layer("c++", bool(found), "g++" if found else "", needed=False, remedy="install g++"),
+        Layer("landlock", bool(speaks), f"version {speaks}" if speaks else "", False, _LANDLOCK),
+        Layer(
+            "c++", bool(found), "g++" if found else "", needed=False, remedy="optional: install g++"
+        ),
         Layer(
             "docker",
             shutil.which("docker") is not None,

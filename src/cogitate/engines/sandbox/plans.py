@@ -70,9 +70,11 @@ class Plan:
         else:
             binds.append((prefix, home))
         places = [*_LIBRARIES, *_SHARED, *(_FOR_COMPILERS if self.compiler else ())]
-        for place in places:
-            if Path(place).exists() and not Path(place).is_symlink():
-                binds.append((os.path.realpath(place), place))
+        binds += [
+            (os.path.realpath(place), place)
+            for place in places
+            if Path(place).exists() and not Path(place).is_symlink()
+        ]
         binds += [(os.path.realpath(p), f"/packages/{i}") for i, p in enumerate(self.packages)]
         return binds if not self.compiler else _without_covered(binds)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Coroutine
+import sys
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from cogitate.core.errors import Failed
@@ -40,10 +41,15 @@ class Servers:
         Raises:
             Failed: when no isolation holds here, or the server is lost.
         """
-        return (await self._open(compiler=False))[1]
+        return (await self._open(compiler=False, held={}))[1]
 
     async def begin(
-        self, message: dict[str, Any], seconds: float, *, compiler: bool = False, **held: int
+        self,
+        message: dict[str, Any],
+        seconds: float,
+        *,
+        compiler: bool = False,
+        held: Mapping[str, int] | None = None,
     ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Fork for one request; what is returned sends it and waits for its outcome.
 
@@ -52,14 +58,16 @@ class Servers:
         Raises:
             Failed: when no isolation holds here, or the server is lost.
         """
-        server, channel = await self._open(compiler=compiler, **held)
+        server, channel = await self._open(compiler=compiler, held=held or {})
         return self._finish(server, channel, message, seconds)
 
-    async def _open(self, *, compiler: bool, **held: int) -> tuple[Server, socket.socket]:
+    async def _open(
+        self, *, compiler: bool, held: Mapping[str, int]
+    ) -> tuple[Server, socket.socket]:
         for _ in range(_TRIES):
             server = await self.server(compiler=compiler)
             try:
-                return server, server.open(**held)
+                return server, server.open(held)
             except Unavailable:
                 server.close()  # it died since it was last asked: try another
         raise Failed("the sandbox's server dies again and again", "crashed", transient=True)
@@ -104,6 +112,11 @@ class Servers:
     async def _start(self, compiler: bool) -> Server:
         if self._closed:
             raise Failed("the sandbox is closed; make another one", "unserved")
+        if sys.platform != "linux":
+            raise Failed(
+                f"programs are run on Linux alone, and this is {sys.platform}; see the Docker backend",
+                "refused",
+            )
         reasons: list[str] = []
         for walls in [*choices(self._walls), *(["none"] if self._unisolated else [])]:
             server = Server(Plan(walls, compiler, packages=self._packages))

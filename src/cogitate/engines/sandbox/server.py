@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from cogitate.core.errors import Failed
@@ -73,12 +74,11 @@ class Server:
         if self.plan.walls == "none":
             self._box = tempfile.TemporaryDirectory(prefix="cogitate-")
         plan = self.plan.told(control, self._box.name if self._box else "")
-        passed, more = [control], dict[str, Any]()
+        passed, nobody = [control], False
         if self.plan.walls == "bubblewrap":
             plan["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             passed.append(plan["proc"])
-            if os.geteuid() == 0:
-                more = {"user": self.plan.uid, "group": self.plan.uid, "extra_groups": []}
+            nobody = os.geteuid() == 0
         try:
             return subprocess.Popen(
                 launch_command(plan),
@@ -89,13 +89,15 @@ class Server:
                 env={"PATH": os.defpath},
                 cwd="/",
                 start_new_session=True,
-                **more,
+                user=self.plan.uid if nobody else None,
+                group=self.plan.uid if nobody else None,
+                extra_groups=[] if nobody else None,
             )
         finally:
             for one in passed[1:]:
                 os.close(one)
 
-    def open(self, **extra: int) -> socket.socket:
+    def open(self, extra: Mapping[str, int]) -> socket.socket:
         """Fork a warden; returns the socket on which it takes one request.
 
         Raises:

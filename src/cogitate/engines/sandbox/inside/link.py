@@ -7,7 +7,7 @@ import itertools
 import math
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from . import frames
 
@@ -34,7 +34,11 @@ class Program:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *args, **kwargs: self.__ask(name, args, kwargs)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.__ask(name, args, kwargs)
+
+        return call
 
     def __ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         asked = {"call": name, "args": encode(list(args)), "kwargs": encode(kwargs)}
@@ -49,6 +53,7 @@ class Program:
 def _answer(reply: Any, args: tuple[Any, ...]) -> Any:
     if not isinstance(reply, dict):
         raise ProgramEnded("the program under test answered with nonsense")
+    reply = cast("dict[str, Any]", reply)
     if "error" in reply:
         kind = getattr(builtins, str(reply["error"]), None)
         text = str(reply.get("message", ""))
@@ -66,13 +71,14 @@ def _answer(reply: Any, args: tuple[Any, ...]) -> Any:
 
 def _change(argument: Any, now: Any) -> None:
     """Let an argument that the program changed in place be changed here too."""
+    held: Any = argument
     if isinstance(argument, list) and isinstance(now, list):
         argument[:] = now
     elif (isinstance(argument, dict) and isinstance(now, dict)) or (
         isinstance(argument, set) and isinstance(now, set)
     ):
-        argument.clear()
-        argument.update(now)
+        held.clear()
+        held.update(now)
 
 
 def serve(channel: socket.socket, space: dict[str, Any]) -> None:
@@ -119,9 +125,9 @@ def encode(value: Any) -> Any:
         (set, "s"),
     ):
         if isinstance(value, kind):
-            return {tag: [encode(item) for item in value]}
+            return {tag: [encode(item) for item in cast("list[Any]", value)]}
     if isinstance(value, dict):
-        return {"d": [[encode(k), encode(v)] for k, v in value.items()]}
+        return {"d": [[encode(k), encode(v)] for k, v in cast("dict[Any, Any]", value).items()]}
     if isinstance(value, bytes | bytearray):
         return {"b": value.hex()}
     if isinstance(value, complex):
@@ -129,7 +135,8 @@ def encode(value: Any) -> Any:
     if isinstance(value, range):
         return {"r": [encode(value.start), encode(value.stop), encode(value.step)]}
     if isinstance(value, Iterator):
-        return {"n": [encode(item) for item in itertools.islice(value, _ITEMS)]}
+        items = itertools.islice(cast("Iterator[Any]", value), _ITEMS)
+        return {"n": [encode(item) for item in items]}
     raise TypeError(f"a {type(value).__name__} cannot be passed between a program and its tests")
 
 
@@ -152,7 +159,7 @@ def decode(raw: Any) -> Any:
         if isinstance(raw, list):
             raise ValueError("not a value")
         return raw
-    ((tag, held),) = raw.items()
+    ((tag, held),) = cast("dict[str, Any]", raw).items()
     if tag in _MAKERS:
         return _MAKERS[tag]([decode(item) for item in held])
     match tag:

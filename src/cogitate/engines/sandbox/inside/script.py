@@ -96,7 +96,7 @@ def leave(status: int, told: dict[str, Any], secret: str, end: int) -> None:
     finished = told | {"secret": secret}
     try:
         threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
     except SystemExit:
         pass
     except BaseException:
@@ -145,8 +145,10 @@ def attempt(source: str, space: dict[str, Any], *, shown: bool) -> tuple[int, di
         last = None
         if shown:
             tree = ast.parse(source, NAME)
-            if tree.body and isinstance(tree.body[-1], ast.Expr):
-                last = compile(ast.Expression(tree.body.pop().value), NAME, "eval")
+            end = tree.body[-1] if tree.body else None
+            if isinstance(end, ast.Expr):
+                tree.body.pop()
+                last = compile(ast.Expression(end.value), NAME, "eval")
             exec(compile(tree, NAME, "exec"), space)
         else:
             exec(compile(source, NAME, "exec", dont_inherit=True), space)
@@ -171,7 +173,7 @@ def _exit_status(error: SystemExit) -> int:
         return 0
     if isinstance(error.code, int):
         return error.code
-    print(error.code, file=sys.stderr)
+    sys.stderr.write(f"{error.code}\n")
     return 1
 
 

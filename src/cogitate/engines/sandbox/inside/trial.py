@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from typing import Any
+from typing import Any, cast
 
 from .frames import Ended
 
@@ -116,8 +116,9 @@ class Trial:
                 told = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(told, dict) and told.get("secret") == self.secret:
-                return told
+            held = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+            if held.get("secret") == self.secret:
+                return held
         return {}
 
     def outcome(self, pid: int) -> dict[str, Any]:
@@ -148,7 +149,9 @@ class Trial:
             "ended": self.ended,
             "finished": bool(said.get("finished")),
             "value": value if isinstance(value, str) else "",
-            "truncated": [n for n, cut in zip(("stdout", "stderr"), self.truncated) if cut],
+            "truncated": [
+                n for n, cut in zip(("stdout", "stderr"), self.truncated, strict=False) if cut
+            ],
         }
 
     def _text(self, place: int) -> str:

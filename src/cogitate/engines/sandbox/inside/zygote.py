@@ -16,10 +16,41 @@ from . import syscalls, warden
 from .root import write_maps
 
 _WARM = (
-    "math cmath json re string random itertools functools collections heapq bisect operator "
-    "typing dataclasses datetime decimal fractions statistics io ast copy enum time traceback "
-    "linecache contextlib struct hashlib textwrap threading array types abc numbers"
-).split()
+    "math",
+    "cmath",
+    "json",
+    "re",
+    "string",
+    "random",
+    "itertools",
+    "functools",
+    "collections",
+    "heapq",
+    "bisect",
+    "operator",
+    "typing",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "fractions",
+    "statistics",
+    "io",
+    "ast",
+    "copy",
+    "enum",
+    "time",
+    "traceback",
+    "linecache",
+    "contextlib",
+    "struct",
+    "hashlib",
+    "textwrap",
+    "threading",
+    "array",
+    "types",
+    "abc",
+    "numbers",
+)
 _WATCH_S = 0.05
 
 
