@@ -180,6 +180,12 @@ class Grove:
             if len(self.decisions) < _DECISIONS:
                 self.decisions.append(self.latest)
             return
+        if kind == "expanded" and type(id := data.get("id")) is str and id and "ids" not in data:
+            parent = data.get("parent")  # the commonest note by far, without the way around below
+            held = self._scope(stream, path, kind, (id, str(parent)) if parent else (id,))
+            if held is not None:
+                self._expanded(held, data, (stream, path))
+            return
         rows = _rows(kind, data)
         if not rows:
             self.others += 1
@@ -212,7 +218,8 @@ class Grove:
         node.done = row.get("done") is True
         made = self.texts.pop(place, "")
         said = row.get("text")
-        self._written(node, said if isinstance(said, str) and said else made)
+        if made or said:
+            self._written(node, said if isinstance(said, str) and said else made)
         parent = row.get("parent")
         if parent is None or parent == "" or node.above is not None:
             return

@@ -23,6 +23,8 @@ _MARKS: Final = {
     "chosen": ("★", "*", "bold green"),
 }
 _KEY: Final = {"cut": "cut by the budget", "lost": "lost to a failure"}
+_GUIDES: Final = ("└── ", "├── ", "│   ", "    ")
+_ASCII_GUIDES: Final = ("`-- ", "+-- ", "|   ", "    ")
 _CLIMB = 64
 _DEEPEST = 24
 """Generations shown one by one; what is deeper is shown only where it is best, newest or chosen."""
@@ -125,6 +127,19 @@ class Style:
     full: bool = False
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def guides(self) -> tuple[str, str, str, str]:
+        """The last child's, another child's, what runs past, and nothing."""
+        whole = _ASCII_GUIDES if self.plain else _GUIDES
+        if self.narrow:
+            return whole[0][0] + " ", whole[1][0] + " ", whole[2][0] + " ", "  "
+        return whole
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there is little room for anything but the text."""
+        return self.room < 60
+
 
 def tree_lines(grove: Grove, shown: Iterable[Branch], style: Style) -> Iterator[Text]:
     """Lines for these nodes; each hangs from its nearest ancestor among them.
@@ -151,15 +166,10 @@ def tree_lines(grove: Grove, shown: Iterable[Branch], style: Style) -> Iterator[
             kids = below.get(id(node), [])
             near = sum(skip == 0 for _, skip in kids)
             yield from _lines(node, skipped, (guide, under), len(node.children) - near, style)
-            last, between = (
-                (("`-- ", "|   "), "+-- ") if style.plain else (("└── ", "│   "), "├── ")
-            )
+            last, between, bar, gap = style.guides
             for i, (kid, skip) in enumerate(reversed(kids)):
-                bars = (
-                    (under + last[0], under + "    ")
-                    if i == 0
-                    else (under + between, under + last[1])
-                )
+                ending = i == 0
+                bars = (under + (last if ending else between), under + (gap if ending else bar))
                 stack.append((kid, skip, *bars))
 
 
@@ -186,7 +196,7 @@ def _lines(
     line.append(f"{ascii_mark if style.plain else mark} ", colour)
     if skipped:
         line.append(f"(+{skipped} above) ", "dim")
-    for said, of in _numbers(node):
+    for said, of in _numbers(node, narrow=style.narrow):
         line.append(said, of)
     more = f" {'...' if style.plain else '…'} {hidden:,} more" if hidden > 0 else ""
     room = max(8, style.room - len(line.plain) - len(more) - 1)
@@ -214,14 +224,14 @@ def _whole(text: str, under: str, style: Style) -> Iterator[Text]:
         yield shown.append(in_ascii(line) if style.plain else line)
 
 
-def _numbers(node: Branch) -> Iterator[tuple[str, str]]:
+def _numbers(node: Branch, *, narrow: bool) -> Iterator[tuple[str, str]]:
     if node.value is not None:
         yield f"{node.value:.3f} ", "cyan"
     elif node.reason and not node.cause:
         yield "unscored ", "yellow"
     if node.visits:
         yield f"n={node.visits} ", "dim"
-    if node.mean is not None:
+    if node.mean is not None and not narrow:
         yield f"mean={node.mean:.3f} ", "dim"
 
 
