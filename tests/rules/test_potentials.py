@@ -24,18 +24,18 @@ def test_potentials_by_their_formulas(scores: list[float]) -> None:
     assert potential(past, "value") == scores[-1]
     assert potential(past, "max") == max(scores)
     assert potential(past, "sum") == pytest.approx(math.fsum(scores), abs=1e-9)
-    assert potential(past, "diff") == scores[-1]  # never resampled: the score itself
+    assert potential(past, "diff") == scores[-1]  # never weighed: the score itself
 
 
 @given(SCORES, st.data())
-def test_gains_add_up_to_the_last_score_whenever_it_is_resampled(
+def test_gains_add_up_to_the_last_score_whenever_it_is_weighed(
     scores: list[float], data: st.DataObject
 ) -> None:
     past, weight = Trace.first(scores[0]), 0.0
     for score in [*scores[1:], None]:
         if score is None or data.draw(st.booleans()):
             weight += potential(past, "diff")
-            past = past.resampled()
+            past = past.weighed()
         if score is not None:
             past = past.then(score)
     assert weight == pytest.approx(scores[-1], abs=1e-9)
@@ -44,7 +44,7 @@ def test_gains_add_up_to_the_last_score_whenever_it_is_resampled(
 @given(SCORES, st.floats(-3, 3))
 def test_gains_ignore_a_shift_of_the_whole_past(scores: list[float], shift: float) -> None:
     def gain(by: float) -> float:
-        past = Trace.first(scores[0] + by).resampled()
+        past = Trace.first(scores[0] + by).weighed()
         for score in scores[1:]:
             past = past.then(score + by)
         return potential(past, "diff")

@@ -16,7 +16,7 @@ class Trace:
     last: float
     """The latest score."""
     since: float | None
-    """The score at the last resampling; `None` before the first."""
+    """The score when it was last weighed; `None` before the first time."""
     total: float
     """The sum of all."""
     highest: float
@@ -31,19 +31,19 @@ class Trace:
         """After one more score."""
         return replace(self, last=score, total=self.total + score, highest=max(self.highest, score))
 
-    def resampled(self) -> Trace:
-        """After its particle was drawn again."""
+    def weighed(self) -> Trace:
+        """After its particle was weighed, whether or not anyone was drawn."""
         return replace(self, since=self.last)
 
 
 def potential(trace: Trace, kind: Potential) -> float:
-    """The log-weight before temperature.
+    """What one weighing adds to the log-weight, before temperature.
 
     `value` is the latest score, `max` the largest and `sum` the sum of all so far. `diff` is the gain since
-    the last resampling, and the score itself before the first: over a whole line the gains add up to its last
-    score, so that `diff` weighs a finished line by exactly that, whenever it was resampled.
+    the last weighing, and the score itself at the first: over a whole line the gains add up to its last
+    score, so that `diff` weighs a finished line by exactly that, whenever it was weighed.
 
-    >>> past = Trace.first(0.2).resampled().then(0.9).then(0.5)
+    >>> past = Trace.first(0.2).weighed().then(0.9).then(0.5)
     >>> [round(potential(past, kind), 6) for kind in ("value", "diff", "sum", "max")]
     [0.5, 0.3, 1.6, 0.9]
     """

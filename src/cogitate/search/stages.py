@@ -30,8 +30,9 @@ class Resample:
     """Draw k candidates with repetition, by the softmax of a potential of their past scores.
 
     A candidate that shows no past is weighed by its score alone; one without a score weighs nothing
-    beside scored ones. Where the effective size is at least `below` of the population and k keeps its size, the population
-    stays as it is, and `diff` goes on adding up.
+    beside scored ones, and where none has a score no weight changes. Where the effective size is at least
+    `below` of the population and k keeps its size, no one is drawn: the weights go on, and the next
+    weighing adds to them.
 
     >>> from cogitate.core.candidates import Score
     >>> shown = [Candidate(i, Score(v), str(i)) for i, v in enumerate((0.0, 5.0))]
@@ -61,16 +62,34 @@ class Resample:
     def __call__(
         self, candidates: Sequence[Candidate[S]], k: int, seed: Seed
     ) -> Sequence[Candidate[S]]:
-        if not candidates:
-            return []
-        weights = softmax([self._weight(c) for c in candidates], self.temperature)
-        enough = effective_size(weights) >= self.below * len(candidates)
-        if k == len(candidates) and self.below < 1 and enough:
-            return candidates
-        return [candidates[i] for i in resample(weights, k, seed.int(), self.method)]
+        drawn = self.drawn(self.log_weights(candidates), k, seed)
+        return candidates if drawn is None else [candidates[i] for i in drawn]
 
-    def _weight(self, candidate: Candidate[S]) -> float:
-        score = candidate.score
+    def log_weights(
+        self, candidates: Sequence[Candidate[S]], owed: Sequence[float] = ()
+    ) -> list[float]:
+        """What each weighs now; `owed` are its weights since the last draw, none by default."""
+        owed = list(owed) or [0.0] * len(candidates)
+        found = [self._potential(c.score) for c in candidates]
+        high = max(found, default=-math.inf)
+        if high == -math.inf:
+            return owed
+        if self.temperature == 0:
+            return [o if f == high else -math.inf for o, f in zip(owed, found, strict=True)]
+        # Relative to the highest, so that a tiny temperature does not overflow.
+        return [o + (f - high) / self.temperature for o, f in zip(owed, found, strict=True)]
+
+    def drawn(self, log_weights: Sequence[float], k: int, seed: Seed) -> list[int] | None:
+        """The places that go on, k of them in rising order; `None` where all stay as they are."""
+        if not log_weights:
+            return []
+        weights = softmax(log_weights)
+        enough = effective_size(weights) >= self.below * len(weights)
+        if k == len(weights) and self.below < 1 and enough:
+            return None
+        return resample(weights, k, seed.int(), self.method)
+
+    def _potential(self, score: Score | Unscored) -> float:
         if isinstance(score, Unscored):
             return -math.inf
         past = score.features.get(TRACE)
