@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Engine
@@ -25,6 +25,7 @@ from .servers import (
     open_servers,
 )
 from .spec import read
+from .worlds import WORLDS
 
 Source = str | OwnModel | Engine
 """What one role may be given."""
@@ -53,61 +54,6 @@ def fake(
     if texts not in ("plain", "malformed", "empty", "truncated", "mixed"):
         raise InvalidInput(f"texts is plain, malformed, empty, truncated or mixed, not {texts!r}")
     return FakeEngine(latency_s=latency_s, texts=texts, answers=answers)
-
-
-@factory.model
-def arithmetic(
-    kind: str,
-    skill: float = 0.6,
-    attractor: float = 0.4,
-    auc: float = 0.85,
-    latency_s: float = 0.0,
-) -> Engine:
-    """A simulated policy and verifier for arithmetic word problems, right as often as `skill` says."""
-    from cogitate.engines.simulated import Simulated
-
-    return Simulated(skill=skill, attractor=attractor, auc=auc, latency_s=latency_s)
-
-
-@factory.model
-def chain(
-    kind: str,
-    preset: str = "medium",
-    skill: float | None = None,
-    attractor: float | None = None,
-    repair: float | None = None,
-    verifier: Literal["oracle", "value", "noisy", "outcome"] | None = None,
-    auc: float | None = None,
-    ways: int | None = None,
-    dead: int | None = None,
-    doubt: float | None = None,
-    latency_s: float | None = None,
-    failures: float | None = None,
-    seed: int | None = None,
-) -> Engine:
-    """A simulated world of chains: policy, verifier, judge, critic and embedder, from a named preset."""
-    from cogitate.lab.worlds import ChainModel
-    from cogitate.lab.worlds import preset as named_preset
-
-    given = {
-        "skill": skill,
-        "attractor": attractor,
-        "repair": repair,
-        "verifier": verifier,
-        "auc": auc,
-        "ways": ways,
-        "dead": dead,
-        "doubt": doubt,
-        "latency_s": latency_s,
-        "failures": failures,
-        "seed": seed,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    return ChainModel(named_preset(preset, **changes))
-
-
-WORLDS: Final = MappingProxyType({made.name: made for made in (arithmetic, chain)})
-"""The simulated worlds, for `sim:NAME(…)`."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bandit import Bandit, BanditWorld, bandits
 from .chain import WAYS, Chain, ChainWorld, chains, read_chain
 from .closed_forms import (
     answer_chances,
@@ -15,21 +16,32 @@ from .closed_forms import (
     uniform_regret,
 )
 from .model import ChainModel
+from .pair import Pair, PairsWorld, pairs
 from .policy import first_error
 from .presets import PRESETS, preset
+from .serving import WorldModel
 from .solution import Place, read_on
+from .tree import Tree, TreeWorld, trees
 from .validation import Compared, validated
 from .verifiers import step_scores
 
 __all__ = [
     "PRESETS",
     "WAYS",
+    "Bandit",
+    "BanditWorld",
     "Chain",
     "ChainModel",
     "ChainWorld",
     "Compared",
+    "Pair",
+    "PairsWorld",
     "Place",
+    "Tree",
+    "TreeWorld",
+    "WorldModel",
     "answer_chances",
+    "bandits",
     "best_of_gaussian",
     "chains",
     "coverage",
@@ -38,11 +50,13 @@ __all__ = [
     "halving_regret_bound",
     "majority_of",
     "majority_of_two",
+    "pairs",
     "preset",
     "read_chain",
     "read_on",
     "right_chance",
     "step_scores",
+    "trees",
     "uniform_regret",
     "validated",
 ]
