@@ -76,6 +76,10 @@ class Call:
                 async with asyncio.timeout(self._way.timeouts.between_bytes_s):
                     chunk = await anext(stream, None)
                 if chunk is None:
+                    # The library ends a stream that broke off as if its provider had ended it.
+                    ends = ("received_finish_reason", "intermittent_finish_reason")
+                    if all(getattr(response, name, "stop") is None for name in ends):
+                        self._draft.end = ""
                     return
                 self._take(chunk)
                 if self._draft.cut:
@@ -103,7 +107,7 @@ class Call:
         counts = self._counts
         if counts is not None and not counts.tokens_out and guess:
             counts = None  # whoever counts nothing for a text has not counted
-        estimated = draft.cut or counts is None
+        estimated = draft.cut or not draft.end or counts is None
         known = counts or tally.Counted(tally.about_in(request.prompt), guess)
         usage = self._known.usage(known, estimated=estimated)
         failed = failed or self._broken()

@@ -8,8 +8,9 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 
 from cogitate.core.errors import Failed, InvalidInput
@@ -40,24 +41,37 @@ def library() -> Any:
     with _LOADING:
         held = sys.modules.get("litellm")
         if held is not None:
+            cast(Any, held).suppress_debug_info = True  # it prints advice with every error
             return held
         try:
             for name, value in _FROM_NOW_ON.items():
                 os.environ.setdefault(name, value)
-            with _environment(_WHILE_LOADING):
+            with _environment(_WHILE_LOADING), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about its own types
                 loaded: Any = importlib.import_module("litellm")
+                _warm(loaded)
         except ImportError as error:
             if error.name != "litellm":
                 raise
             raise InvalidInput(
                 "models of other providers need LiteLLM; install it with pip install 'cogitate[litellm]'"
             ) from None
-        loaded.suppress_debug_info = True  # it prints advice with every error
+        loaded.suppress_debug_info = True
         for name in _LOGGERS:
             logger = logging.getLogger(name)
             logger.handlers = [logging.NullHandler()]  # its own one writes to the terminal
             logger.propagate = False
         return loaded
+
+
+def _warm(loaded: Any) -> None:
+    """Load now what a first call would load, for most of a second, on the event loop."""
+    told = [{"role": "user", "content": "?"}]
+    quiet = {"mock_response": "!", "api_key": "x", "no-log": True}
+    with suppress(Exception):
+        loaded.completion("openai/x", told, **quiet)
+        for _ in loaded.completion("openai/x", told, stream=True, **quiet):
+            pass
 
 
 @contextmanager
