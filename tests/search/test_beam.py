@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
-from search_toys import LETTERS, TASK, Asked, ByTable, Letters, engine, letter, match
+from search_toys import LETTERS, TASK, Asked, ByTable, Letters, Word, engine, letter, match
 
 from cogitate.core.candidates import Unscored
 from cogitate.core.errors import Failed, InvalidInput
@@ -130,6 +132,57 @@ def test_equal_siblings_count_once():
         length=2,
     )
     assert len(apart.value.items) == 3
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_equal_siblings_count_once_whether_or_not_they_can_be_hashed(hashed):
+    """At the root and below it; equal states of different parents stay apart."""
+
+    class Marked(Word):
+        __hash__ = Word.__hash__ if hashed else None
+
+    class Process(Letters):
+        async def step(self, state, seed):
+            word = await super().step(state, seed)
+            return Marked(word.letters[-1], len(word.letters) >= self.length)
+
+        def done(self, state):
+            return False
+
+    strategy = Solve(Process(9), Indifferent(), BeamSearch(8, 8, depth=2))
+    ranking = run(strategy(TASK, Seed(0)), engine()).value
+    parents = {c.id.split(".")[0] for c in ranking.items}
+    kids = [(c.parent, c.state.text) for c in ranking.items]
+    assert len(kids) == len(set(kids)) == 8
+    assert 1 < len(parents) <= 4
+    assert len({text for _, text in kids}) < 8
+
+
+def test_a_wide_beam_compares_siblings_only():
+    """Comparisons of states, which were quadratic in the width."""
+    compared = 0
+
+    @dataclass(frozen=True, eq=False)
+    class Counted(Word):
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return self.letters == other.letters
+
+        def __hash__(self):
+            return hash(self.letters)
+
+    class Process(Letters):
+        async def step(self, state, seed):
+            word = await super().step(state, seed)
+            return Counted(word.letters, word.ended)
+
+    width, branch, depth = 100, 3, 3
+    write = lambda r: f"{r.seed:013x}"  # noqa: E731
+    strategy = Solve(Process(10**6), Indifferent(), BeamSearch(width, branch, depth))
+    found = run(strategy(TASK, Seed(0)), engine(write)).value
+    assert len(found.items) == width
+    assert compared <= (depth - 1) * width * branch * (branch - 1) // 2
 
 
 def test_schedules_narrow_the_beam():

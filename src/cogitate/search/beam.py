@@ -160,12 +160,17 @@ class BeamSearch:
             drop=(OutOfBudget, Failed),
         )
         kids: list[tuple[_Node[S], _Node[S]]] = []
+        alike: dict[tuple[str, int], list[S]] = {}
         for child in found:
             if isinstance(child, Lost):
                 harvest.lost.append(child)
-            elif not self.distinct or all(
-                child[1].state != kid.state for node, kid in kids if node is child[0]
-            ):
+                continue
+            parent, kid = child
+            # Only the root has so many children that comparing each with each would take long, and
+            # only its children are short enough to be hashed at no cost.
+            same = alike.setdefault((parent.id, 0 if depth else _mark(kid.state)), [])
+            if not self.distinct or kid.state not in same:
+                same.append(kid.state)
                 kids.append(child)
         harvest.nodes += len(found)
         return kids
@@ -180,6 +185,14 @@ class BeamSearch:
             said.append(f"{len(harvest.lost)} lost ({harvest.lost[0].reason})")
         stopped = ending([lost.cause for lost in harvest.lost], empty=not items)
         return Ranking(items, stopped, "; ".join(said))
+
+
+def _mark(state: object) -> int:
+    """Equal for equal states; the same for all where they cannot be hashed."""
+    try:
+        return hash(state)
+    except TypeError:
+        return 0
 
 
 async def _child(
