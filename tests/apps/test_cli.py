@@ -258,9 +258,9 @@ def test_view_shows_the_tree(cogitate: Command, journal: Path) -> None:
         assert part in said.out
     assert any(mark in said.out for mark in ("├", "└", "|-", "`-"))
     raw = cogitate("view", journal, "--json").json
-    assert set(raw) == {"header", "notes", "roles", "usage", "outcomes", "streams"}
+    assert {"header", "nodes", "roles", "usage", "outcomes", "streams"} < set(raw)
     assert raw["outcomes"]["reply"] > 2
-    assert any(note["at"] for note in raw["notes"])
+    assert any(node["parent"] for node in raw["nodes"])
 
 
 def test_view_of_a_stream_that_is_not_there(cogitate: Command, journal: Path) -> None:

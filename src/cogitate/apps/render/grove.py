@@ -14,16 +14,15 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from cogitate.core.events import Answered, Noted
 from cogitate.core.requests import Completion, Generate, Reply
 
+from .notes import DECISIONS, MARKED, Decision, rows_of
+
 Said = Noted | Answered | Mapping[str, Any]
 """An event, a journal's record, or a mapping with `kind` and the note's data."""
-
-DECISIONS: Final = frozenset({"decided", "threshold", "escalated", "routed"})
-"""Notes that say why a run went on as it did."""
 
 _TEXT = 4000
 """Characters kept of what a node's flow generated; its end counts."""
@@ -81,28 +80,6 @@ class Branch:
         if self.mark == "pruned":
             return "pruned"
         return "finished" if self.done else self.mark or "open"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Why a run went on as it did."""
-
-    place: str
-    kind: str
-    data: Mapping[str, Any]
-
-    @property
-    def told(self) -> str:
-        """In one line."""
-        number = {"escalated": "level", "routed": "arm"}.get(self.kind)
-        if number is not None:
-            at, reason = self.data.get(number), self.data.get("reason")
-            shown = at + 1 if isinstance(at, int) else "?"
-            return f"{self.kind} to {number} {shown}" + (f", because {reason}" if reason else "")
-        rest = (
-            f"{k.replace('_', ' ')} {v}" for k, v in self.data.items() if v not in (None, [], "")
-        )
-        return f"{self.kind}: {', '.join(rest)}"
 
 
 @dataclass
@@ -186,7 +163,7 @@ class Grove:
             if held is not None:
                 self._expanded(held, data, (stream, path))
             return
-        rows = _rows(kind, data)
+        rows = rows_of(kind, data)
         if not rows:
             self.others += 1
             return
@@ -243,11 +220,11 @@ class Grove:
         text = row.get("text")
         if isinstance(text, str) and text and not (kind == "ranked" and node.text):
             self._written(node, text)  # the whole text of a candidate repeats its steps
-        if kind in _MARKED or (kind == "ranked" and best):
+        if kind in MARKED or (kind == "ranked" and best):
             self._marked(node, kind, row)
 
     def _marked(self, node: Branch, kind: str, row: Mapping[str, Any]) -> None:
-        node.mark = _MARKED.get(kind, "chosen")
+        node.mark = MARKED.get(kind, "chosen")
         if node.mark == "chosen":
             self._winners.append(node)
         if kind == "lost":
@@ -334,8 +311,6 @@ class Grove:
 
 
 _Held = tuple[Place, dict[str, Branch]]
-_MARKED = {"kept": "kept", "pruned": "pruned", "chosen": "chosen", "cut": "cut", "lost": "cut"}
-_LISTS = {"value": "values", "reason": "reasons", "visits": "visits"}
 
 
 def grown(events: Iterable[Said]) -> Grove:
@@ -349,38 +324,6 @@ def grown(events: Iterable[Said]) -> Grove:
     for said in events:
         grove.add(said)
     return grove
-
-
-def _rows(kind: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What one note says, node by node; every row has an `id`."""
-    found: list[dict[str, Any]] = []
-    if kind == "ranked":
-        rows = [cast("Mapping[str, Any]", i) for i in _listed(data.get("items")) if _is_map(i)]
-        found = [{**row} for row in rows]
-    elif kind in ("expanded", "scored", "backed_up", "tree"):
-        if "ids" not in data:
-            found = [{**data}]
-        else:
-            columns = {name: _listed(data.get(of)) for name, of in _LISTS.items()}
-            found = [
-                {"id": id} | {n: c[i] for n, c in columns.items() if i < len(c)}
-                for i, id in enumerate(_listed(data.get("ids")))
-            ]
-    elif kind in _MARKED:
-        rest = {name: value for name, value in data.items() if name != "ids"}
-        found = [{**rest, "id": id} for id in _listed(data.get("ids")) or [data.get("id")]]
-    for row in found:
-        id = row.get("id")
-        row["id"] = "" if id is None else id if isinstance(id, str) else str(id)
-    return [row for row in found if row["id"]]
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else []
 
 
 def _above(path: str) -> str:

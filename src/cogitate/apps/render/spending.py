@@ -90,7 +90,7 @@ class Spending:
             few.append((f"{len(rest)} others", sum((u for _, u in rest), ZERO)))
         if len(used) != 1:
             few.append(("all", self.total))
-        if self.paid is not None and self.paid != self.total:
+        if self.paid is not None:
             few.append(("of it paid", self.paid))
         return few
 
