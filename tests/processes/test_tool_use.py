@@ -7,7 +7,7 @@ import pytest
 from cogitate.core.errors import Failed
 from cogitate.core.events import Asked
 from cogitate.core.journal import Tape
-from cogitate.core.requests import Call, Generate, JsonSchema
+from cogitate.core.requests import Call, Completion, Generate, JsonSchema
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 from cogitate.core.usage import Budget
@@ -83,6 +83,28 @@ def test_an_answer_of_kind_json_is_no_malformed_call():
         "arguments": {},
     }
     assert moved(called("1"), "json") == ("price", (1,))
+
+
+def test_a_call_that_the_cap_ended_is_none_even_where_it_is_whole():
+    text = called('"plum"')
+    process = ToolUse(TOOLS)
+    move = process.propose(run(process.start(Task.of("?"), Seed(0)), Scripted({})).value, Seed(1))
+    with pytest.raises(Failed, match="no call of a known tool"):
+        run(move, Scripted({"policy": lambda request: Completion(text, "limit")}))
+
+
+def test_the_first_proposal_is_the_sample_itself():
+    def asked(search):
+        world = Scripted(
+            {"policy": lambda r: called("1") if r.prompt.depth < 6 else "#### 1", "code": "3"}
+        )
+        strategy = Solve(ToolUse(TOOLS), Indifferent(), search)
+        run(strategy(Task.of("How much?", kind="number"), Seed(3)), world)
+        return [r.key() for r in world.requests]
+
+    alone, one, three = (asked(s) for s in (BestOf(1), BestAction(k=1), BestAction(k=3)))
+    assert alone == one
+    assert set(alone) <= set(three)
 
 
 def test_a_constrained_turn_asks_for_its_schema_and_is_unwrapped():

@@ -30,6 +30,7 @@ from cogitate.search import (
     Solve,
     Unanswered,
 )
+from cogitate.testing import FakeEngine, Scripted
 
 WORD = ByTable(match("dacb"))
 ONE, MANY = (Solve(Letters(4), WORD, BestOf(n)) for n in (1, 6))
@@ -188,7 +189,7 @@ class Stubborn:
 
 
 @pytest.mark.parametrize(
-    "chooser", [Stubborn(7), Stubborn(-1), Stubborn(error=Failed("it is dead", "server"))]
+    "chooser", [Stubborn(8), Stubborn(-2), Stubborn(error=Failed("it is dead", "server"))]
 )
 def test_a_chooser_that_cannot_tell_leaves_the_last_arm(chooser):
     done, routed = went(Route(chooser, (Says("a"), Says("b"))))
@@ -212,6 +213,29 @@ def test_agreement_decides_and_is_paid_for():
         assert done.usage.calls == 4
         seen.add(arm)
     assert seen == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("texts", "arm", "said"),
+    [
+        (["#### 7", "#### 7", "#### 7", "#### 7"], 0, "100%"),
+        (["#### 7", "#### 7", "who knows", "who knows"], 1, "50%"),
+        (["#### 7", "#### 8", "#### 9", "#### 7"], 1, "50%"),
+        (["who knows"] * 4, 2, "0%"),
+    ],
+)
+def test_silence_is_no_agreement(texts, arm, said):
+    chooser = ByAgreement(Answer(), (0.75, 0.5), samples=4)
+    strategy = Route(chooser, (Says("a"), Says("b"), Says("c")))
+    notes = []
+    flow = strategy(Task.of("?", kind="number"), Seed(0))
+    done = run(
+        flow,
+        Scripted({"policy": texts}, otherwise=FakeEngine()),
+        listen=lambda e: notes.append(dict(e.data)) if isinstance(e, Noted) else None,
+    )
+    assert done.value.best.state.answer == "abc"[arm]
+    assert notes[-1] == {"arm": arm, "reason": f"{said} of 4 samples agree"}
 
 
 def test_senseless_settings_are_refused():
