@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sandbox_traces import processes_of
 
 from cogitate.core.execute import ExecutionLimits
 
@@ -57,22 +58,10 @@ def attempt(call, *args):
     return one
 
 
-def marked() -> set[str]:
-    """Processes of this machine that any run of this module could have left."""
-    found = set()
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"inside.zygote" in command.read_bytes():
-                found.add(command.parent.name)
-        except OSError:
-            continue
-    return found
-
-
 def settled(before: set[str], patience_s: float = 3.0) -> set[str]:
     """Processes that are still there beyond those before."""
     end = time.monotonic() + patience_s
-    while (extra := marked() - before) and time.monotonic() < end:
+    while (extra := processes_of(os.getpid()) - before) and time.monotonic() < end:
         time.sleep(0.02)
     return extra
 
@@ -117,7 +106,7 @@ def test_no_local_server_of_the_host_is_reached(tries, tmp_path):
 def test_a_fork_bomb_stops_at_the_limit(ask, tries):
     """Layer: RLIMIT_NPROC in a user namespace of the run's own; then the death of its first process."""
     assert ask("pass").passed  # the server is up and will stay
-    before = marked()
+    before = processes_of(os.getpid())
     said = tries(
         "n = 0\ntry:\n"
         "    while True:\n"
@@ -339,7 +328,7 @@ def test_no_rights_are_had_or_gained(tries):
 def test_grandchildren_do_not_survive(ask):
     """Layer: the pid namespace ends with its first process."""
     assert ask("pass").passed
-    before = marked()
+    before = processes_of(os.getpid())
     source = (
         "import os, time\n"
         "for _ in range(3):\n"

@@ -14,7 +14,7 @@ INSIDE = Path(__file__).parent
 _LIBRARIES = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64")
 _SHARED = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 _FOR_COMPILERS = ("/bin", "/usr")
-_FIRST_UNUSED_USER = 1_879_048_192
+FIRST_UNUSED_USER = 1_879_048_192
 """Above every range that login, containers and systemd hand out."""
 
 
@@ -28,7 +28,7 @@ class Plan:
     """Whether a C++ compiler is to be seen."""
     packages: tuple[str, ...] = ()
     """Directories of importable packages."""
-    uid: int = field(default_factory=lambda: _FIRST_UNUSED_USER + os.getpid())
+    uid: int = field(default_factory=lambda: FIRST_UNUSED_USER + os.getpid())
 
     def told(self, control: int, box: str = "") -> dict[str, Any]:
         """The plan as the launcher reads it.
