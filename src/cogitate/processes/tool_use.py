@@ -115,10 +115,11 @@ class ToolUse:
 
     async def start(self, task: Task, seed: Seed) -> Talk:
         """Word the question, and say which tools there are."""
-        told = fill(
-            "tools_json" if self.constrained else "tools",
-            answer=instruction_for(task, "answer"),
-            tools="\n".join(f"- {tool}" for tool in self.tools),
+        asked, listed = instruction_for(task, "answer"), "\n".join(f"- {t}" for t in self.tools)
+        told = (
+            fill("tools_json", answer=asked, tools=listed)
+            if self.constrained
+            else fill("tools", answer=asked, tools=listed)
         )
         schema = turn_schema(self.tools, task) if self.constrained else ""
         return Talk(prompt_of(task, "answer", told), task.kind, task.options, schema=schema)
