@@ -37,6 +37,8 @@ def test_it_is_independent_greedy_beams_on_samples_of_their_own(seed):
         for i in range(trees)
     ]
     assert len(whole.value.items) == trees
+    values = [c.value for c in whole.value.items]
+    assert values == sorted(values, reverse=True)
     assert finished(whole.value) == sorted(
         (c.state.letters, c.value) for one in alone for c in one.value.items
     )
@@ -76,6 +78,15 @@ def test_a_spent_budget_leaves_what_it_bought(calls):
     assert done.idle
     assert done.value.stopped == ("budget" if calls < 36 else "")
     assert bool(done.value.items) == (calls >= 1)
+
+
+def test_it_says_in_one_sentence_how_its_trees_went():
+    assert solved(DiverseTreeSearch(5, 2, depth=4)).value.note == (
+        "5 finished and 0 unfinished of 5 trees"
+    )
+    cut = solved(DiverseTreeSearch(3, 3, depth=4), budget=Budget(calls=13)).value.note
+    assert "of 3 trees; tree 0: " in cut
+    assert len(cut) < 200
 
 
 def test_senseless_numbers_are_refused():

@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-from search_toys import TASK, ByTable, Letters, engine, match
+from search_toys import TASK, ByTable, Letters, Word, engine, letter, match
 
-from cogitate.core.errors import InvalidInput
+from cogitate.core.candidates import Score
+from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.journal import Tape
-from cogitate.core.requests import Sampling
+from cogitate.core.requests import Generate, Sampling
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import Budget
 from cogitate.drive import run
@@ -18,6 +19,7 @@ from cogitate.search import BeamSearch, DiverseTreeSearch, Lookahead, MonteCarlo
 from cogitate.search.lookahead import _greedy
 
 WORD = ByTable(match("dacb"))
+WARM = Sampling(temperature=0.7)
 
 
 def solved(search, *, journal=None, budget=None, length=4):
@@ -78,12 +80,69 @@ def test_the_steps_ahead_are_greedy_where_the_process_samples():
     assert _greedy(Odd()) == Odd()
 
 
+def test_steps_ahead_without_randomness_are_equal_requests_where_their_texts_are():
+    """So that a cache answers the parts that the rollouts of a parent and of its child share."""
+    from cogitate.core.prompt import Prompt
+
+    @dataclass(frozen=True)
+    class Sampled(Letters):
+        sampling: Sampling = WARM
+
+        async def step(self, state, seed):
+            reply = await Generate(
+                Prompt.raw(f"so far: {state.letters}"),
+                seed=seed.int(),
+                max_tokens=4,
+                sampling=self.sampling,
+            )
+            word = state.letters + reply.text
+            return Word(word, len(word) >= self.length)
+
+    def ahead(greedy):
+        serve = engine()
+        search = Lookahead(BeamSearch(2, 6, depth=4, distinct=False), 2, greedy=greedy)
+        run(Solve(Sampled(4), WORD, search)(TASK, Seed(0)), serve)
+        return serve.requests
+
+    cold = [r for r in ahead(greedy=True) if r.sampling.temperature == 0]
+    assert len(cold) > len({r.prompt.text for r in cold}) == len({r.key() for r in cold})
+    assert all(r.sampling.temperature == 0.7 for r in ahead(greedy=False))
+    assert len({r.key() for r in ahead(greedy=False)}) == len(ahead(greedy=False))
+
+
+def test_nothing_but_the_value_is_kept_of_what_was_thrown_away():
+    seen = []
+
+    async def steps(task, states):
+        return [Score(float(len(s.letters)), steps=(0.5,) * len(s.letters)) for s in states]
+
+    class Watch(BeamSearch):
+        async def __call__(self, process, scorer, task, seed):
+            half, whole = Word("ab"), Word("abcd", ended=True)
+            seen.extend(await scorer(task, [half, whole]))
+            return await super().__call__(process, scorer, task, seed)
+
+    run(Lookahead(Watch(1, 1, 4), 1)(Letters(4), steps, TASK, Seed(0)), engine())
+    assert [(s.value, s.steps) for s in seen] == [(3.0, ()), (4.0, (0.5,) * 4)]
+
+
 def test_a_rollout_that_is_refused_is_judged_as_far_as_it_came():
     whole = solved(Lookahead(BeamSearch(2, 3, depth=4), 3))
     for calls in range(0, whole.usage.calls, 5):
         done = solved(Lookahead(BeamSearch(2, 3, depth=4), 3), budget=Budget(calls=calls))
         assert done.usage.calls <= calls
         assert done.idle
+
+
+def test_a_rollout_that_fails_is_judged_as_far_as_it_came():
+    def write(request):
+        past = request.prompt.text.removeprefix("so far: ")
+        return Failed("down") if len(past) >= 2 else letter(request)
+
+    search = Lookahead(BeamSearch(2, 4, depth=1), 3)
+    strategy = Solve(Letters(4), ByTable(lambda text: float(len(text))), search)
+    found = run(strategy(TASK, Seed(0)), engine(write)).value
+    assert [(len(c.state.text), c.value) for c in found.items] == [(1, 2.0), (1, 2.0)]
 
 
 def test_it_names_the_steps_it_may_look_ahead():

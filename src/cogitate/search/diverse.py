@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -65,7 +66,14 @@ class DiverseTreeSearch:
         partial = [c for one in found for c in one.items if not process.done(c.state)]
         items = (*ranked(finished).items, *ranked(partial).items)
         stopped = ending([one.stopped for one in found], empty=not items)
-        return Ranking(items, stopped, "; ".join(dict.fromkeys(one.note for one in found)))
+        return Ranking(items, stopped, self._told(found, len(finished), len(partial)))
+
+    def _told(self, found: Sequence[Ranking[S]], finished: int, partial: int) -> str:
+        if self.trees == 1:
+            return found[0].note
+        told = f"{finished} finished and {partial} unfinished of {self.trees} trees"
+        odd = [(i, one.note) for i, one in enumerate(found) if one.stopped or not one.items]
+        return f"{told}; tree {odd[0][0]}: {odd[0][1]}" if odd else told
 
     def _inner(self) -> BeamSearch:
         return BeamSearch(width=1, branch=self.branch, depth=self.depth)

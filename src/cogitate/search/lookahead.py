@@ -58,7 +58,7 @@ class Lookahead:
         if self.steps == 0:
             return await self.search(process, scorer, task, seed)
         ahead = _greedy(process) if self.greedy else process
-        led = _Ahead(ahead, scorer, self.steps, seed.at("ahead"))
+        led = _Ahead(ahead, scorer, self.steps, seed.at("ahead"), ahead is not process)
         return await self.search(process, led, task, seed)
 
 
@@ -70,20 +70,34 @@ class _Ahead(Generic[S]):
     scorer: Scorer[S]
     steps: int
     seed: Seed
+    greedy: bool
 
     async def __call__(self, task: Task, states: Sequence[S]) -> Sequence[Score | Unscored]:
-        ends = await gather(*(self._end(s, self.seed.at(i)) for i, s in enumerate(states)))
-        return await self.scorer(task, ends)
+        ends = await gather(*(self._end(s, i) for i, s in enumerate(states)))
+        scores = await self.scorer(task, ends)
+        if len(scores) != len(states):
+            return scores  # the search refuses them
+        return [
+            score if state is end else _of_the_end(score)
+            for state, end, score in zip(states, ends, scores, strict=True)
+        ]
 
-    async def _end(self, state: S, seed: Seed) -> S:
+    async def _end(self, state: S, place: int) -> S:
         try:
             for step in range(self.steps):
                 if self.process.done(state):
                     break
-                state = await self.process.step(state, seed.at("step", step))
+                # Without randomness the seed means nothing, and equal steps should be equal requests.
+                seed = self.seed if self.greedy else self.seed.at(place, "step", step)
+                state = await self.process.step(state, seed)
         except (OutOfBudget, Failed):
             pass  # judged as far as it came
         return state
+
+
+def _of_the_end(score: Score | Unscored) -> Score | Unscored:
+    """What a score of the end says of the state: not what it says of steps that were thrown away."""
+    return score if isinstance(score, Unscored) else replace(score, steps=(), critique=None)
 
 
 def _greedy(process: Any) -> Any:
