@@ -97,9 +97,8 @@ class Escalate:
         found: list[Ranking[Artifact]] = []
         reasons: list[str] = []
         for level, strategy in enumerate(self.levels):
-            # The first level is the strategy's own run, so that one level is the strategy itself.
-            run_seed = seed if level == 0 else seed.at("level", level)
-            ranking = await self._run(strategy, task, run_seed, level)
+            # One seed for all: with a reply cache a dearer level re-uses the samples of a cheaper one.
+            ranking = await self._run(strategy, task, seed, level)
             found.append(_under(ranking, level))
             reason = self.doubt(ranking)
             if not reason:
