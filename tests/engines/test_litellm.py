@@ -45,7 +45,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 CHAT = "/v1/chat/completions"
 ASKED = Prompt.chat(Message("system", "Be brief."), Message("user", "1 + 1?"))
 PLAIN = Generate(ASKED, seed=5, max_tokens=9)
-KEY = Secret("sk-very-secret-123", "OPENAI_API_KEY")
+KEY = Secret("zz9very-secret-123", "OPENAI_API_KEY")
 
 
 def said(text="2", finish="stop", usage=(7, 3), **choice):
@@ -373,10 +373,13 @@ def test_keys_are_taken_out_of_every_message():
     class AuthenticationError(Exception):
         pass
 
-    error = AuthenticationError("Incorrect key sk-very-secret-123, or sk-ve*******123, at\nx")
+    error = AuthenticationError(
+        "Incorrect key zz9very-secret-123, or sk-ve*******123, at\nx keyboards"
+    )
     found = failure(error, "m", [KEY])
     assert "secret" not in str(found)
     assert "ve***" not in str(found)
+    assert "keyboards" in str(found)
     assert "set the environment variable" in str(found)
 
 

@@ -92,7 +92,7 @@ def said(error: BaseException, secrets: Iterable[Secret]) -> str:
     for secret in secrets:
         text = secret.scrub(text)
     # What a provider quotes of a key is shortened, so that no value of ours would match it.
-    text = re.sub(r"\b(sk|pk|key|AIza)[-_\w*.]{6,}", "[key]", text)
+    text = re.sub(r"\b(?:(?:sk|pk|key)[-_]|AIza)[-_\w*.]{6,}", "[key]", text)
     text = re.sub(r"\b(litellm\.)?\w+Error: ", "", text)
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
