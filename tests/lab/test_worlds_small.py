@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,9 @@ def test_samples_find_the_planted_leaf_by_chance_alone(process):
     check(world.chance, [a == g for row, g in zip(found, golds, strict=True) for a in row])
     sets = [row[i : i + 4] for row in found for i in range(0, 24, 4)]
     owners = [g for g in golds for _ in range(6)]
+    leaves = [int(a) for row in found for a in row]
+    for leaf in range(8):
+        check(1 / 8, [a == leaf for a in leaves])
     check(coverage(world.chance, 4), [g in s for s, g in zip(sets, owners, strict=True)])
 
 
@@ -263,8 +267,9 @@ def test_what_is_no_problem_gets_one_sentence(world, problem):
     engine = WorldModel(world)
     with pytest.raises(Failed, match=r"knows only its own problems, such as .*; ask one of them$"):
         engine.write(Generate(Prompt.raw("What is 2 + 2?"), 0))
-    with pytest.raises(Failed, match="constraint"):
+    with pytest.raises(Failed, match="constraint") as refused:
         engine.write(Generate(asked(problem), 0, constraint=JsonSchema("{}")))
+    assert refused.value.kind == "unsupported"
 
     async def embed():
         return await Embed(("a",))
@@ -337,3 +342,44 @@ def test_pairs_differ_in_what_they_offer():
     assert all(p.one + p.other in (p.first, p.second) and p.first != p.second for p in found)
     assert found[:7] == pairs(7)
     assert isinstance(found[0], Pair)
+
+
+def test_a_path_ends_at_the_first_step_that_does_not_follow():
+    (tree,) = trees(TreeWorld(), 1)
+    steps = ["Level 1: take branch 2.", "Level 2: take branch 3."]
+    assert tree.path("\n\n".join(steps)) == [1, 2]
+    assert tree.path("\n\n".join(reversed(steps))) == []
+    assert tree.path(steps[0] + "Level 2: take branch 4.") == [1]
+    assert tree.path(steps[0] + steps[0]) == [1]
+
+
+def test_a_verdict_stands_until_a_cue_asks_for_another_look():
+    world = PairsWorld(corrects=1.0, spoils=1.0)
+    (pair,) = pairs(1)
+    begun = asked(pair).then("<think>\nIt looks like B.\n")
+    engine = WorldModel(world)
+    assert engine.write(Generate(begun, 0)).text == "</think>\n\nAnswer: B"
+    again = engine.write(Generate(begun.then("Wait"), 0)).text
+    assert again == " Once more. It looks like A.\n</think>\n\nAnswer: A"
+
+
+@EACH
+def test_equal_seeds_draw_apart_at_different_prompts(world, problem):
+    engine = WorldModel(world)
+    prompts = [Prompt.chat(Message("system", f"{i}"), *problem.task.messages) for i in range(30)]
+    assert len({engine.write(Generate(p, seed=1)).text for p in prompts}) > 1
+
+
+@EACH
+def test_the_last_problem_of_a_prompt_is_the_one_that_counts(world, problem):
+    other = replace(problem, number=problem.number + 1)
+    both = Prompt.chat(Message("user", f"{other.question}\n\n{problem.question}"))
+    steps = (WorldModel(world).write(Generate(asked(problem), seed=5)).text,)
+    found = [world.scores(ScoreSteps(p, steps)) for p in (both, asked(problem), asked(other))]
+    assert found[0] == found[1]
+    many = [f"Ticket {i} for arm 1." for i in range(40)]
+    many += [f"Level 1: take branch {i}." for i in (1, 2, 3)] + [
+        f"Answer: A{' ' * i}" for i in range(9)
+    ]
+    apart = [[world.scores(ScoreSteps(p, (s,))) for s in many] for p in (both, asked(other))]
+    assert apart[0] != apart[1]
