@@ -23,7 +23,7 @@ QUIET_S: Final = 2.0
 """Shorter runs show nothing."""
 TICK_S: Final = 0.125
 """Between two looks at what was heard; the tree is not drawn more often."""
-SHARE: Final = 0.02
+SHARE: Final = 0.01
 """Share of a processor that drawing may take."""
 
 
@@ -85,7 +85,7 @@ class _Tree:
 
     def trouble(self, said: str) -> None:
         """Show why nothing seems to happen, until something does."""
-        self._trouble = said
+        self._trouble = said[:400]
 
     def begin(self, after_s: float) -> None:
         """Watch from now on."""

@@ -218,7 +218,7 @@ class _Counts:
             unit = str(held[0]) if held else ""
             key, why = ("budget", unit), _refusal(unit, held)
         else:
-            reason, what = (*(str(v) for v in held[:2]), "", "")[:2]
+            reason, what = (*(str(v)[:400] for v in held[:2]), "", "")[:2]
             key, why = ("failed", what), reason
         count, first = self.cuts.get(key, (0, why))
         if count or len(self.cuts) < _CUTS:

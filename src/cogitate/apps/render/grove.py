@@ -19,7 +19,7 @@ from typing import Any, cast
 from cogitate.core.events import Answered, Noted
 from cogitate.core.requests import Completion, Generate, Reply
 
-from .notes import DECISIONS, MARKED, Decision, rows_of
+from .notes import DECISIONS, LONGEST, MARKED, Decision, rows_of
 
 Said = Noted | Answered | Mapping[str, Any]
 """An event, a journal's record, or a mapping with `kind` and the note's data."""
@@ -216,7 +216,7 @@ class Grove:
             else:
                 self._scored(node, float(value))
         elif isinstance(reason, str) and reason:
-            node.reason = reason
+            node.reason = reason[:LONGEST]
         text = row.get("text")
         if isinstance(text, str) and text and not (kind == "ranked" and node.text):
             self._written(node, text)  # the whole text of a candidate repeats its steps
@@ -228,7 +228,7 @@ class Grove:
         if node.mark == "chosen":
             self._winners.append(node)
         if kind == "lost":
-            node.cause = str(row.get("cause") or "")
+            node.cause = str(row.get("cause") or "")[:40]
             count, first = self.losses.get(node.cause, (0, node.reason))
             if count or len(self.losses) < 100:
                 self.losses[node.cause] = (count + 1, first)

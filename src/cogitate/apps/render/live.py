@@ -11,6 +11,7 @@ from cogitate.core.usage import ZERO, Budget, Usage
 
 from .clean import one_line
 from .grove import Grove
+from .notes import LONGEST
 from .spending import Spending
 from .tree import Style, key, tree_lines, worth_watching
 
@@ -90,7 +91,7 @@ class Canopy:
             return
         if isinstance(outcome, Failed):
             self.failed += 1
-            self._why = outcome.reason
+            self._why = outcome.reason[:LONGEST]
         else:
             self.trouble = ""
             self.kept += outcome.cached

@@ -15,6 +15,8 @@ MARKED: Final = {
     "cut": "cut",
     "lost": "cut",
 }
+LONGEST: Final = 400
+"""Characters of a reason; notes may be anything."""
 _LISTS: Final = {"value": "values", "reason": "reasons", "visits": "visits"}
 
 
@@ -33,11 +35,15 @@ class Decision:
         if number is not None:
             at, reason = self.data.get(number), self.data.get("reason")
             shown = at + 1 if isinstance(at, int) else "?"
-            return f"{self.kind} to {number} {shown}" + (f", because {reason}" if reason else "")
-        rest = (
-            f"{k.replace('_', ' ')} {v}" for k, v in self.data.items() if v not in (None, [], "")
-        )
+            said = f"{self.kind} to {number} {shown}"
+            return f"{said}, because {_short(reason)}" if reason else said
+        held = [(k, v) for k, v in self.data.items() if v not in (None, [], "")][:8]
+        rest = (f"{_short(k).replace('_', ' ')} {_short(v)}" for k, v in held)
         return f"{self.kind}: {', '.join(rest)}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:LONGEST]
 
 
 def rows_of(kind: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
