@@ -6,6 +6,7 @@ the machine with it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import time
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 from sandbox_traces import processes_of
 
-from cogitate.core.execute import ExecutionLimits
+from cogitate.core.execute import Execute, ExecutionLimits
+from cogitate.engines.sandbox import Sandbox, probe
 
 pytestmark = pytest.mark.usefixtures("isolated", "guard")
 
@@ -236,6 +238,47 @@ def test_nothing_but_the_box_can_be_written(tries):
         "attempt(os.mknod, 'device', 0o20666, os.makedev(1, 1))"
     )
     assert all(word in ("EROFS", "EACCES", "EPERM", "EXDEV") for word in said), said
+
+
+def test_devices_can_be_read_but_not_fed(tries):
+    """Layer: Landlock, where the kernel has it; elsewhere the device takes it and mixes it in."""
+    layers = {layer.name: layer for layer in probe()}
+    if not layers["landlock"].holds:
+        pytest.skip("this kernel has no Landlock")
+    said = tries("attempt(open, '/dev/urandom', 'wb')\nattempt(open, '/dev/urandom', 'rb')")
+    assert said == ["EACCES", "DONE"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at the namespaces of others")
+def test_every_run_has_namespaces_of_its_own():
+    """Layer: namespaces; no two runs share any, and none is the host's."""
+    kinds = ("user", "pid", "net", "mnt", "ipc", "uts")
+
+    def seen(pid: str) -> list[str]:
+        return [str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for kind in kinds]
+
+    async def look() -> list[list[str]]:
+        engine = Sandbox(concurrency=2)
+        await engine.serve([Execute("pass")])
+        server = processes_of(os.getpid())
+        task = asyncio.create_task(engine.serve([Execute("import time; time.sleep(1)")] * 2))
+        await asyncio.sleep(0.3)
+        # A run's watcher shares all but the pid namespace, which is for its children.
+        found = [seen(pid) for pid in processes_of(os.getpid()) - server]
+        await task
+        await engine.close()
+        return found
+
+    inside = asyncio.run(look())
+    outside = set(seen("self"))
+    for place, kind in enumerate(kinds):
+        names = {row[place] for row in inside} - ({outside_pid()} if kind == "pid" else set())
+        assert len(names) == 2, kind
+        assert not names & outside, kind
+
+
+def outside_pid() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())
 
 
 def test_errors_name_no_path_of_the_host(ask):

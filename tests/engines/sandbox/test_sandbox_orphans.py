@@ -126,15 +126,18 @@ def test_a_fork_of_the_parent_does_not_keep_the_server(tmp_path: Path) -> None:
         "import asyncio, os, time\n"
         "from cogitate.core.execute import Execute\n"
         "from cogitate.engines.sandbox import Sandbox\n"
-        "asyncio.run(Sandbox().serve([Execute('pass')]))\n"
+        "engine = Sandbox()\n"
+        "asyncio.run(engine.serve([Execute('pass')]))\n"
         "pid = os.fork()\n"
         "if pid == 0:\n    time.sleep(20)\n    os._exit(0)\n"
         "print(pid, flush=True)\n"
-        "os.kill(os.getpid(), 9)"
+        "time.sleep(20)"
     )
     parent = started([source], tmp_path)
     assert parent.stdout is not None
     fork = int(parent.stdout.readline())
+    assert processes_of(parent.pid)  # they are found while they live
+    parent.kill()
     parent.wait()
     parent.stdout.close()
     try:

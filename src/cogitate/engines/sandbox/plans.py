@@ -13,6 +13,7 @@ from typing import Any
 INSIDE = Path(__file__).parent
 _LIBRARIES = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64")
 _SHARED = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+_PEOPLE = ("passwd", "group")
 _FOR_COMPILERS = ("/bin", "/usr")
 FIRST_UNUSED_USER = 1_879_048_192
 """Above every range that login, containers and systemd hand out."""
@@ -30,10 +31,11 @@ class Plan:
     """Directories of importable packages."""
     uid: int = field(default_factory=lambda: FIRST_UNUSED_USER + os.getpid())
 
-    def told(self, control: int, box: str = "") -> dict[str, Any]:
+    def told(self, control: int, host: int, box: str = "") -> dict[str, Any]:
         """The plan as the launcher reads it.
 
-        `control` is the descriptor on which the server listens, `box` the directory of runs without walls.
+        The server listens on the descriptor `control` and ends with the process that `host` is of; `box` is
+        the directory of runs without walls.
         """
         shown = self.walls != "none"
         prefix, python = interpreter()
@@ -51,6 +53,7 @@ class Plan:
         return {
             "walls": self.walls,
             "control": control,
+            "host": host,
             "uid": self.uid,
             "box": box,
             "binds": self._binds(prefix, home) if shown else [],
@@ -65,6 +68,7 @@ class Plan:
 
     def _binds(self, prefix: str, home: str) -> list[tuple[str, str]]:
         binds = [(str(INSIDE / "inside"), "/engine/inside")]
+        binds += [(str(INSIDE / "inside/etc" / name), f"/etc/{name}") for name in _PEOPLE]
         if home == "/usr":
             binds.append((os.path.realpath(sys.executable), f"/usr/{interpreter()[1]}"))
         else:
@@ -146,7 +150,7 @@ def _bubblewrap(plan: dict[str, Any]) -> list[str]:
     for name in ("null", "zero", "full", "random", "urandom"):
         command += ["--dev-bind-try", f"/dev/{name}", f"/dev/{name}"]
     command += ["--symlink", "/box/shm", "/dev/shm", "--symlink", "/box/tmp", "/tmp"]
-    command += ["--dir", "/box", "--dir", "/etc", "--remount-ro", "/"]
+    command += ["--dir", "/box", "--remount-ro", "/"]
     for name, value in plan["environment"].items():
         command += ["--setenv", name, value]
     return [*command, "--", *arguments(plan)]

@@ -73,8 +73,9 @@ class Server:
     def _launched(self, control: int, errors: int) -> subprocess.Popen[bytes]:
         if self.plan.walls == "none":
             self._box = tempfile.TemporaryDirectory(prefix="cogitate-")
-        plan = self.plan.told(control, self._box.name if self._box else "")
-        passed, nobody = [control], False
+        host = os.pidfd_open(os.getpid())
+        plan = self.plan.told(control, host, self._box.name if self._box else "")
+        passed, nobody = [control, host], False
         if self.plan.walls == "bubblewrap":
             plan["proc"] = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             passed.append(plan["proc"])

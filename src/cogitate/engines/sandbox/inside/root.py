@@ -10,8 +10,6 @@ from . import syscalls
 
 BOX = "/box"
 """The only writable place: a file system in memory, new for every run."""
-_PEOPLE = "root:x:0:0::/:/\nsandbox:x:1000:1000::/box/work:/\n"
-_GROUPS = "root:x:0:\nsandbox:x:1000:\n"
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 BOOT = (
@@ -48,7 +46,7 @@ def launch(plan: dict[str, Any]) -> None:
 
 def go_on(plan: dict[str, Any]) -> None:
     """Replace this interpreter by the clean one inside."""
-    for kept in (plan["control"], plan["proc"]):
+    for kept in (plan["control"], plan["host"], plan["proc"]):
         if kept >= 0:
             os.set_inheritable(kept, True)
     os.execve(plan["python"], arguments(plan), plan["environment"])
@@ -93,10 +91,6 @@ def build(plan: dict[str, Any]) -> None:
         os.makedirs(os.path.dirname(f"/new{path}"), exist_ok=True)
         os.symlink(target, f"/new{path}")
     os.makedirs(f"/new{BOX}")
-    os.makedirs("/new/etc", exist_ok=True)
-    for name, text in (("passwd", _PEOPLE), ("group", _GROUPS)):
-        with open(f"/new/etc/{name}", "w") as file:
-            file.write(text)
     os.chdir("/new")
     syscalls.pivot_root(".", ".")
     syscalls.unmount(".")

@@ -69,12 +69,12 @@ def main(told: str) -> None:
     gc.freeze()
     sys.path += plan["paths"]
     control.send(b"ready")
-    host = os.getppid()
     while True:
-        if not select.select([control], [], [], 1.0)[0]:
+        ready = select.select([control, plan["host"]], [], [], 1.0)[0]
+        if plan["host"] in ready:  # it died, and a process forked from it may still hold the socket
+            os._exit(0)
+        if not ready:
             _reap()
-            if os.getppid() != host:  # it died, and a process forked from it still holds the socket
-                os._exit(0)
             continue
         try:
             told_now, held, _, _ = socket.recv_fds(control, 4096, 8)
@@ -86,6 +86,7 @@ def main(told: str) -> None:
         pid = os.fork()
         if pid == 0:
             control.close()
+            os.close(plan["host"])
             _attend(plan, dict(zip(json.loads(told_now), held, strict=True)))
         for one in held:
             os.close(one)
@@ -135,18 +136,19 @@ def _watch(proc: int, pid: int, lifeline: socket.socket) -> None:
             continue
         if not most and select.select([lifeline], [], [], 0)[0]:
             most = int.from_bytes(lifeline.recv(8), "big")
-        was, over = over, bool(most) and resident(proc, pid) > most
+        was, over = over, bool(most) and resident(proc) > most
         if over and not was:
             lifeline.send(b"m")
     os.waitpid(pid, 0)
 
 
-def resident(proc: int, pid: int) -> int:
-    """Bytes of memory that a process and all below it hold, that belong to no file and are not its own.
+def resident(proc: int) -> int:
+    """Bytes of memory of the processes below this one, that belong to no file and are not the warden's.
 
-    What processes share after a fork counts for each of them, but what all share with the first does not.
+    What processes share after a fork counts for each of them, but what all share with the warden does not.
     """
-    held, waiting = list[int](), [pid]
+    # The number by which that proc knows this process, which may be another than its own.
+    held, waiting = list[int](), [int(os.readlink("self", dir_fd=proc))]
     while waiting:
         one = waiting.pop()
         try:
