@@ -396,12 +396,32 @@ def hierarchy(setting: Setting) -> Observed:
     ]
     split = trial(revisions(n, 2), world, count)
     ends = {len(r.items) for r in split.rankings}
+    every = trial(Solve(Answer(), PRM, SequentialRevision(n=n // 2, chains=2)), world, count)
+    wrong = sum(
+        _texts(a) != sorted(_winners(b))
+        for a, b in zip(split.rankings, every.rankings, strict=True)
+    )
     return Observed(
-        differ == [0, 0] and ends == {2},
+        differ == [0, 0] and ends == {2} and wrong == 0,
         f"with L = 1 {differ[0]} and with P = 1 {differ[1]} of {count} rankings differ; with P = 2 there are "
-        f"{ends} winners",
+        f"{ends} winners, {wrong} of them not the best of their chains",
         n=count,
     )
+
+
+def _winners(found: Ranking[Artifact]) -> list[str]:
+    """For each chain the best-scored text of the answer with the highest sum of scores, written out."""
+    won: list[str] = []
+    for chain in ("0", "1"):
+        held = [c for c in found.items if c.id.split(".")[0] == chain]
+        sums: dict[str | None, float] = {}
+        for c in held:
+            sums[c.state.answer] = sums.get(c.state.answer, 0.0) + c.value
+        best = max(sums, key=lambda answer: sums[answer])
+        won.append(
+            max((c for c in held if c.state.answer == best), key=lambda c: c.value).state.text
+        )
+    return won
 
 
 def _order(found: Ranking[Artifact]) -> list[tuple[str, float]]:
