@@ -131,6 +131,18 @@ def end_all(pid: int, *, alone: bool) -> None:
             os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+    while not alone and (orphans := _children() - {pid}):
+        for orphan in orphans:  # those below it are handed up to us in their turn
+            os.kill(orphan, signal.SIGKILL)
+            os.waitpid(orphan, 0)
+
+
+def _children() -> set[int]:
+    try:
+        with open("/proc/thread-self/children") as file:
+            return set(map(int, file.read().split()))
+    except OSError:
+        return set()
 
 
 def _collected(path: str, most: int) -> str:
