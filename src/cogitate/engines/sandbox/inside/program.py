@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 from typing import Any
@@ -66,6 +65,8 @@ def _above(one: int) -> int:
 
 def confine(limits: dict[str, Any], spare: int) -> None:
     """The limits that the kernel holds for each process; `spare` processes are ours."""
+    import resource
+
     cpu = max(1, int(-(-limits["cpu_seconds"] // 1)))
     for which, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),

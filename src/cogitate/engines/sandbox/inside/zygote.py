@@ -50,6 +50,8 @@ _WARM = (
     "types",
     "abc",
     "numbers",
+    "fcntl",
+    "resource",
 )
 _WATCH_S = 0.05
 
