@@ -514,7 +514,12 @@ def test_tests_can_neither_be_read_nor_changed(ask):
 
 def test_an_early_exit_is_no_finish(ask):
     """Layer: the end sentinel."""
-    for leave in ("import sys; sys.exit(0)", "import os; os._exit(0)", "raise SystemExit"):
+    told = (
+        "import os\n"
+        'os.write(3, b\'{"secret": "00", "finished": true}\\n{"finished": true}\\n\')\n'
+        "os._exit(0)"
+    )
+    for leave in ("import sys; sys.exit(0)", "import os; os._exit(0)", "raise SystemExit", told):
         ran = ask(f"{leave}\nassert False").run
         assert (ran.status, ran.ended, ran.finished) == (0, "ok", False)
         assert not ask(leave).passed
