@@ -150,6 +150,22 @@ def test_escalations_and_routes_are_told_with_their_reasons(cogitate: Command) -
     assert kinds == ["escalated", "routed", "threshold", "decided"]
 
 
+def test_the_levels_of_a_cascade_are_searches_of_their_own(cogitate: Command) -> None:
+    """Both name their nodes alike and run in one flow, one after the other."""
+    solved("escalate((best_of(n=2, scorer=prm()), best_of(n=4, scorer=prm())), below=1.5)")
+    raw = cogitate("view", "run.jsonl", "--json").json
+    searches: dict[str, list[Any]] = {}
+    for node in raw["nodes"]:
+        searches.setdefault(node["search"], []).append(node)
+    assert sorted(len(nodes) for nodes in searches.values()) == [2, 4]
+    for nodes in searches.values():
+        assert [n["state"] for n in nodes].count("chosen") == 1
+        assert all(n["text"] and n["value"] is not None for n in nodes)
+    said = cogitate("view", "run.jsonl").out
+    assert "top search 2" in said
+    assert re.search(r"top: escalated to level 2, because .* below 1\.5", said)
+
+
 def test_texts_whole_and_cut(cogitate: Command) -> None:
     text = "a first line\nand " + "more of it " * 40 + "\nthe end"
     value = {"text": text}
@@ -260,21 +276,21 @@ def test_a_large_journal_is_read_in_bounded_memory(cogitate: Command) -> None:
     """Texts of 80 MB in all: a node keeps little of its text once there are many."""
     path = Path("large.jsonl")
     with FileJournal.create(path, {"strategy": "mcts()"}) as book:
-        for i in range(10_000):
+        for i in range(8_000):
             parent = str((i - 1) // 4) if i else None
             text = {"text": f"Step {i}: " + "some words of it " * 480}
             book.append("", {"kind": "reply", "at": f"1/{i}#0", "ask": "Generate", "value": text})
             book.append("", note(f"1/{i}#1", "expanded", id=str(i), parent=parent, done=False))
             book.flush()
-        book.append("", note("#9", "scored", ids=["9876"], values=[0.875], reasons=[""]))
+        book.append("", note("#9", "scored", ids=["7876"], values=[0.875], reasons=[""]))
     tracemalloc.start()
     with FileJournal.open(path, read_only=True) as book:
         found = summary(book)
         _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.grove.nodes == 10_000
-    assert most < 40_000_000
+    assert found.grove.nodes == 8_000
+    assert most < 32_000_000
     said = cogitate("view", path, "--nodes", "20")
-    assert "and 9,980 more nodes" in said.out
-    assert "0.875 Step 9876" in said.out or re.search(r"0\.875 .*some words", said.out)
+    assert "and 7,980 more nodes" in said.out
+    assert "0.875 Step 7876" in said.out or re.search(r"0\.875 .*some words", said.out)
     assert len(said.out.splitlines()) < 40

@@ -105,6 +105,10 @@ class Grove:
     losses: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     """By cause: how many, and why the first."""
     _room: int = _ROOM
+    _current: dict[Place, Place] = field(default_factory=dict[Place, Place])
+    """Which search a flow runs now."""
+    _ended: dict[Place, int] = field(default_factory=dict[Place, int])
+    """How many it ran before."""
     _best: list[tuple[float, int, Branch]] = field(default_factory=list[tuple[float, int, Branch]])
     _newest: deque[Branch] = field(init=False)
     _winners: deque[Branch] = field(init=False)
@@ -152,10 +156,7 @@ class Grove:
     def _note(self, stream: str, at: str, kind: str, data: Mapping[str, Any]) -> None:
         path = at.rpartition("#")[0]
         if kind in DECISIONS:
-            self.decided += 1
-            self.latest = Decision(path, kind, dict(data))
-            if len(self.decisions) < _DECISIONS:
-                self.decisions.append(self.latest)
+            self._decision((stream, path), kind, data)
             return
         if kind == "expanded" and type(id := data.get("id")) is str and id and "ids" not in data:
             parent = data.get("parent")  # the commonest note by far, without the way around below
@@ -180,6 +181,16 @@ class Grove:
             if kind == "ranked" and row["id"] not in held[1]:
                 continue  # a vote over searches names its runs, not their nodes
             self._told(held, kind, row, best=place == 0)
+        if kind == "ranked":
+            self._end((stream, path))
+
+    def _decision(self, place: Place, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "escalated":
+            self._end(place)
+        self.decided += 1
+        self.latest = Decision(place[1], kind, dict(data))
+        if len(self.decisions) < _DECISIONS:
+            self.decisions.append(self.latest)
 
     def _node(self, held: _Held, id: str) -> Branch:
         node = held[1].get(id)
@@ -258,21 +269,33 @@ class Grove:
         """
         place = path
         while True:
-            key = (stream, place)
-            held = self.scopes.get(key)
-            if held is not None and not held.keys().isdisjoint(ids):
+            key = self._current.get((stream, place))
+            held = None if key is None else self.scopes[key]
+            if key is not None and held is not None and not held.keys().isdisjoint(ids):
                 known = held.get(ids[0]) if kind == "expanded" else None
                 if known is not None and known.made_at not in ("", path):
-                    key = (stream, path)  # another search with the same names
-                    return key, self.scopes.setdefault(key, {})
+                    return self._opened((stream, path))  # another search with the same names
                 return key, held
             if not place:
                 break
             place = _above(place)
         if kind == "ranked":
             return None
-        key = (stream, _above(path) if kind in ("expanded", "lost") else path)
-        return key, self.scopes.setdefault(key, {})
+        return self._opened((stream, _above(path) if kind in ("expanded", "lost") else path))
+
+    def _opened(self, place: Place) -> _Held:
+        key = self._current.get(place)
+        if key is None:
+            ended = self._ended.get(place, 0)
+            key = place if not ended else (place[0], f"{place[1]}+{ended + 1}")
+            self._current[place] = key
+            self.scopes[key] = {}
+        return key, self.scopes[key]
+
+    def _end(self, place: Place) -> None:
+        """A search is over: what its flow publishes from now on is of another, whatever its nodes are called."""
+        if self._current.pop(place, None) is not None:
+            self._ended[place] = self._ended.get(place, 0) + 1
 
     # -------------------------------------------------------------------------------- looking
 
@@ -307,7 +330,9 @@ class Grove:
         """What a search is called beside others."""
         if len(self.scopes) == 1:
             return ""
-        return " ".join(p for p in (place[0], place[1] or "top") if p)
+        path, _, number = place[1].partition("+")
+        said = (place[0], path or "top", f"search {number}" if number else "")
+        return " ".join(part for part in said if part)
 
 
 _Held = tuple[Place, dict[str, Branch]]
