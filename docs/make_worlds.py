@@ -47,6 +47,38 @@ chance = right_chance(world, problem)  # pass@1, exactly
 print(problem.question, problem.gold, round(coverage(chance, 16), 2))
 ```
 
+## What changes the odds
+
+All is read from ordinary text, so any process or recipe can bring it about; how much it matters is a parameter of the world.
+
+| in the prompt | effect | parameter |
+| --- | --- | --- |
+| an earlier attempt that is wrong | log-odds of every step | `revision` |
+| an earlier attempt that is right | it is copied, or broken | `broken` |
+| `step 3` in the last message, where 3 is the first error | log-odds | `feedback` |
+| a line that begins with `Plan:` | log-odds | `plan` |
+| lines that begin with `Example` | log-odds for each doubling | `examples` |
+| `<think>` … `</think>` in the begun turn | log-odds by its words, a parabola | `thinking`, `thinking_best` |
+| `Wait` at the end of an open thought | it thinks on | `thinking_words` |
+
+Where there are several ways of solving, each step says which one it follows (`By halving.`), and an embedding of any step
+reveals it, with noise. The verifier answers `ScoreSteps`; the role `judge` marks and ranks in the forms of the judge
+scorers, and says how likely a label is; the role `critic` names a step.
+
+## The small worlds
+
+| spec | what it is | what is known of it |
+| --- | --- | --- |
+| `sim:tree(branching=3, depth=4)` | a tree of choices with one planted best leaf; `guidance` says how far scores lead to it | the leaf, and a sample's chance to hit it |
+| `sim:bandit(arms=5, gap=0.3)` | a sample pulls an arm, the verifier says whether it paid | the means, and the regret of exploring first |
+| `sim:pairs(first=0.6)` | a judge of pairs that thinks aloud, and may be made to look again | its verdict after every look, and in either order |
+
+They answer `Generate` and `ScoreSteps`:
+
+```sh
+cogitate solve "Tree 3 of 4 levels with 3 branches at each: which leaf is the best?" --kind number --model "sim:tree()" --strategy "beam_search(width=4, branch=8, scorer=prm())"
+```
+
 ## Presets
 
 They were laid down before any claim used them, each for a reason, and are tuned to none. The parameters of a world

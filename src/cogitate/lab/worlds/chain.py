@@ -103,6 +103,9 @@ class ChainWorld:
     """Log-odds gained by thinking of the best length; none at twice that length, and lost beyond."""
     thinking_best: int = 200
     """That length, in words between `<think>` and `</think>`."""
+    thinking_words: int = 0
+    """Words of the policy's own thinking before it solves: half as many, so many or twice as many. At 0 it thinks only where
+    a begun turn has an open `<think>`, about half the best length."""
     judge_auc: float = 0.85
     """Chance that a judge puts a right answer above a wrong one."""
     position_bias: float = 0.0
@@ -141,12 +144,31 @@ class ChainWorld:
                 f"difficulty={self.difficulty} and scatter={self.scatter} were asked for; difficulty goes "
                 "from lower to higher, scatter from 1 to 10000"
             )
-        if self.padding < 0 or self.thinking_best < 1 or self.latency_s < 0:
-            raise InvalidInput("padding and latency_s are at least 0, thinking_best at least 1")
+        if min(self.padding, self.latency_s, self.thinking_words) < 0 or self.thinking_best < 1:
+            raise InvalidInput(
+                f"padding={self.padding}, latency_s={self.latency_s}, thinking_words={self.thinking_words} and "
+                f"thinking_best={self.thinking_best} were asked for; all are at least 0, the last at least 1"
+            )
 
     def step_chance(self, difficulty: float, boost: float = 0.0) -> float:
         """The chance that one step of a right solution is right."""
         return 1 / (1 + math.exp(-(self.skill - difficulty + boost)))
+
+    def thinking_gain(self, words: int) -> float:
+        """What thinking of so many words is worth: a parabola, 0 at none and at twice the best length.
+
+        >>> world = ChainWorld(thinking=1.0, thinking_best=100)
+        >>> [world.thinking_gain(words) for words in (0, 50, 100, 200, 300)]
+        [0.0, 0.75, 1.0, 0.0, -2.0]
+        """
+        share = words / self.thinking_best
+        return self.thinking * max(share * (2 - share), -2.0) if self.thinking else 0.0
+
+    @property
+    def thoughts(self) -> tuple[int, ...]:
+        """How many words the policy may think before it solves, each length as likely as the others."""
+        middle = self.thinking_words
+        return (max(1, middle // 2), middle, 2 * middle) if middle else (0,)
 
     @property
     def fingerprint(self) -> str:

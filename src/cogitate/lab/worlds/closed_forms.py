@@ -47,7 +47,8 @@ def right_chance(world: ChainWorld, chain: Chain, boost: float = 0.0) -> float:
     >>> right_chance(world, Chain(0, 0.0, 1, (("add", 2), ("add", 3))))
     0.25
     """
-    return finish_chance(world, chain, Place(), boost)
+    gains = [boost + world.thinking_gain(words) for words in world.thoughts]
+    return math.fsum(finish_chance(world, chain, Place(), gain) for gain in gains) / len(gains)
 
 
 def coverage(chance: float, samples: int) -> float:
@@ -62,22 +63,21 @@ def coverage(chance: float, samples: int) -> float:
 def answer_chances(world: ChainWorld, chain: Chain) -> dict[str, float]:
     """The chances of a sample's answer: `right`, `attractor`, `scattered` in all, and `dead` in all."""
     alive = 1 - world.dead / world.ways if world.ways > 1 else 1.0
-    chance = world.step_chance(chain.difficulty)
-    right, lured, scattered = 1.0, 0.0, 0.0
-    for _ in chain.operations:
-        fixed = chance * world.repair
-        lost = right * (1 - chance)
-        right, lured, scattered = (
-            right * chance + (lured + scattered) * fixed,
-            lured * (1 - fixed) + lost * world.attractor,
-            scattered * (1 - fixed) + lost * (1 - world.attractor),
-        )
-    return {
-        "right": right * alive,
-        "attractor": lured * alive,
-        "scattered": scattered * alive,
-        "dead": 1 - alive,
-    }
+    found = {"right": 0.0, "attractor": 0.0, "scattered": 0.0, "dead": 1 - alive}
+    for words in world.thoughts:
+        chance = world.step_chance(chain.difficulty, world.thinking_gain(words))
+        right, lured, scattered = 1.0, 0.0, 0.0
+        for _ in chain.operations:
+            fixed = chance * world.repair
+            lost = right * (1 - chance)
+            right, lured, scattered = (
+                right * chance + (lured + scattered) * fixed,
+                lured * (1 - fixed) + lost * world.attractor,
+                scattered * (1 - fixed) + lost * (1 - world.attractor),
+            )
+        for name, value in (("right", right), ("attractor", lured), ("scattered", scattered)):
+            found[name] += value * alive / len(world.thoughts)
+    return found
 
 
 def majority_of_two(right: float, wrong: float, samples: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import fsum
 from typing import Final
 
 from cogitate.core.prompt import Prompt
@@ -13,7 +14,7 @@ from .policy import first_error
 from .solution import STEP, Place, read_on
 from .verifiers import whole_score
 
-_ANSWER: Final = re.compile(r"\[\[answer ([^\]\n]{0,60})\]\]\n(.*?)\n\[\[end of answer", re.DOTALL)
+ANSWER: Final = re.compile(r"\[\[answer ([^\]\n]{0,60})\]\]\n(.*?)\n\[\[end of answer", re.DOTALL)
 _SCALE: Final = re.compile(r"whole number from (\d{1,4})\D{1,40}(\d{1,4})")
 _RANKING: Final = re.compile(r"Ranking: \d|numbers? 1 to \d")
 
@@ -24,8 +25,8 @@ def judged(world: ChainWorld, chain: Chain, request: Generate) -> str:
     The impression of an answer is binormal with `judge_auc`; the answer that stands first gains
     `position_bias`. An answer is told from another by its text alone, so both orders of a pair may be asked.
     """
-    asked = _whole(request.prompt)
-    answers = [found[2] for found in _ANSWER.finditer(asked)]
+    asked = whole(request.prompt)
+    answers = [found[2] for found in ANSWER.finditer(asked)]
     if not answers:
         return "There is no answer to judge here."
     seen = [whole_score(world, chain, text) for text in answers]
@@ -45,7 +46,7 @@ def criticised(world: ChainWorld, chain: Chain, request: Generate) -> str:
     A wrong solution has its first error named with chance `critic_recall`. A right one is blamed as often as
     makes `critic_precision` true at the policy's own rate of errors on this problem, as far as that can be.
     """
-    asked = _whole(request.prompt)
+    asked = whole(request.prompt)
     found = list(STEP.finditer(asked))
     if not found:
         return "There is no step to look at."
@@ -63,20 +64,26 @@ def criticised(world: ChainWorld, chain: Chain, request: Generate) -> str:
     return f"Step {named} is wrong: its value does not follow from the one before it."
 
 
+def flawless(world: ChainWorld, chain: Chain) -> float:
+    """The chance that a sample has no error at any step, a repaired one included: critics look at steps."""
+    chances = [world.step_chance(chain.difficulty, world.thinking_gain(w)) for w in world.thoughts]
+    alive = 1 - world.dead / world.ways
+    return alive * fsum(chance ** len(chain.operations) for chance in chances) / len(chances)
+
+
 def false_alarms(world: ChainWorld, chain: Chain) -> float:
     """How often a right solution must be blamed for the critic to have its precision.
 
     >>> false_alarms(ChainWorld(critic_precision=1.0), Chain(0, 0.0, 1, (("add", 2),)))
     0.0
     """
-    # Of solutions with an error somewhere, one that was repaired later included: the critic looks at steps.
-    alive = 1 - world.dead / world.ways
-    errors = 1 - alive * world.step_chance(chain.difficulty) ** len(chain.operations)
+    errors = 1 - flawless(world, chain)
     precision = max(world.critic_precision, 1e-9)
     if errors >= 1:
         return 0.0
     return min(1.0, world.critic_recall * errors * (1 - precision) / (precision * (1 - errors)))
 
 
-def _whole(prompt: Prompt) -> str:
+def whole(prompt: Prompt) -> str:
+    """All that a prompt says."""
     return "\n".join(m.content for m in prompt.messages) or prompt.text

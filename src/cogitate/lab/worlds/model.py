@@ -8,12 +8,21 @@ from typing import Any
 
 from cogitate.core.errors import Failed
 from cogitate.core.protocols import Emit, Limits, silent
-from cogitate.core.requests import Completion, Embed, Generate, Reply, Request, ScoreSteps
+from cogitate.core.requests import (
+    Completion,
+    Embed,
+    Generate,
+    Loglikelihood,
+    Reply,
+    Request,
+    ScoreSteps,
+)
 from cogitate.core.usage import Usage
 from cogitate.engines.writing import PromptSizes, cut, estimated_tokens, wait_s
 
 from .chain import WAYS, Chain, ChainWorld, draw, normal, read_chain
 from .judging import criticised, judged
+from .likelihoods import likelihoods
 from .policy import Policy
 from .solution import Place, read_on
 from .verifiers import step_scores
@@ -51,8 +60,8 @@ class ChainModel:
 
     @property
     def serves(self) -> frozenset[type[Request[Any]]]:
-        """Generation by all roles, scores of steps, and embeddings."""
-        return frozenset((Generate, ScoreSteps, Embed))
+        """Generation by all roles, scores of steps, likelihoods and embeddings."""
+        return frozenset((Generate, ScoreSteps, Loglikelihood, Embed))
 
     @property
     def limits(self) -> Limits:
@@ -111,6 +120,8 @@ class ChainModel:
                     return Reply(said, self._usage(request, said.tokens), engine=self.fingerprint)
                 case ScoreSteps():
                     value: Any = self._scores(request)
+                case Loglikelihood():
+                    value = likelihoods(self.world, self._policy.situation(request.prompt), request)
                 case Embed():
                     value = tuple(self._vector(text) for text in request.texts)
                 case _:
@@ -123,7 +134,8 @@ class ChainModel:
 
     def _scores(self, request: ScoreSteps) -> tuple[float, ...]:
         at = self._policy.situation(request.prompt)
-        return step_scores(self.world, at.chain, request.prompt.prefill, request.steps, at.boost)
+        boost = at.boost + self.world.thinking_gain(at.words)
+        return step_scores(self.world, at.chain, request.prompt.prefill, request.steps, boost)
 
     def _vector(self, text: str) -> tuple[float, ...]:
         """The centre of the way that the text names, moved by noise, of length 1."""
@@ -145,6 +157,9 @@ class ChainModel:
                 tokens_in = self._sizes(request.prompt) + sum(map(estimated_tokens, request.steps))
             case Embed():
                 tokens_in = sum(map(estimated_tokens, request.texts))
+            case Loglikelihood():
+                told = sum(map(estimated_tokens, request.continuations))
+                tokens_in = self._sizes(request.prompt) + told
             case _:
                 tokens_in = 0
         return Usage(tokens_in=tokens_in, tokens_out=tokens_out, calls=1)

@@ -13,12 +13,24 @@ from cogitate.core.requests import Completion, Generate
 from cogitate.engines.writing import CERTAIN, Doubt, cut
 
 from .chain import Chain, ChainWorld, draw, read_chain
-from .solution import FINAL, FLOURISH, IDLE, SEPARATOR, Place, is_dead, read_on, step_text
+from .solution import (
+    CLOSED,
+    FINAL,
+    FLOURISH,
+    IDLE,
+    OPENED,
+    SEPARATOR,
+    Place,
+    is_dead,
+    read_on,
+    step_text,
+)
 
 _KEPT: Final = 131_072
 _NAMED: Final = re.compile(r"(?i)\bstep (\d{1,3})\b")
 _PLAN: Final = re.compile(r"(?m)^Plan:")
 _EXAMPLE: Final = re.compile(r"(?m)^Example\b")
+_MUSING: Final = ("what", "if", "it", "were", "done", "the", "other", "way")
 _THOUGHT: Final = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 
 
@@ -35,6 +47,25 @@ class Situation:
     """Log-odds added to every step."""
     copies: bool = False
     """Whether a right earlier attempt is before its eyes."""
+    words: int = 0
+    """Words of its own thinking."""
+    thinks: bool = False
+    """Whether that is still open."""
+    cued: bool = False
+    """Whether the last word begs it to go on thinking."""
+
+    def heard(self, text: str) -> Situation:
+        """After more of the begun turn: its thinking is counted, its solution read."""
+        place, words, thinks = self.place, self.words, self.thinks
+        ends_in_cue = text.rstrip(" ,:\n").endswith(("Wait", "wait"))
+        while text:
+            if thinks:
+                thought, closed, text = text.partition(CLOSED)
+                words, thinks = words + len(thought.split()), not closed
+            else:
+                said, opened, text = text.partition(OPENED)
+                place, thinks = read_on(self.chain, place, said), bool(opened)
+        return replace(self, place=place, words=words, thinks=thinks, cued=thinks and ends_in_cue)
 
 
 class Policy:
@@ -66,11 +97,7 @@ class Policy:
                 break
         found = known[node.digest] if node.digest in known else self._asked(node)
         for text in reversed(parts):
-            found = replace(
-                found,
-                place=read_on(found.chain, found.place, text),
-                boost=found.boost + _thinking(self._world, text),
-            )
+            found = found.heard(text)
         known[prompt.digest] = found
         return found
 
@@ -94,8 +121,12 @@ class Policy:
         world, chain, place = self._world, at.chain, at.place
         if place.ended:
             return "", CERTAIN
+        thought, words = self._thought(at, address)
+        at = replace(at, words=at.words + words)
+        if thought and once:
+            return thought, CERTAIN
         lines: list[str] = []
-        size, doubtful = 0, -1
+        size, doubtful = len(thought), -1
         while place.done < len(chain.operations):
             if lines and once:
                 return "".join(lines) + SEPARATOR, _doubt(world, doubtful)
@@ -109,7 +140,24 @@ class Policy:
             return "".join(lines) + SEPARATOR, _doubt(world, doubtful)
         start = SEPARATOR if lines else ""
         lines.append(f"{start}#### {chain.answer + place.offset}")
-        return "".join(lines), _doubt(world, doubtful)
+        return "".join([thought, *lines]), _doubt(world, doubtful)
+
+    def _thought(self, at: Situation, address: str) -> tuple[str, int]:
+        """What it thinks before it solves, or goes on to think, and of how many words; closed in the end."""
+        world = self._world
+        fresh = at.place == START and not at.words
+        if not at.thinks and not (world.thinking_words and fresh):
+            return "", 0
+        lengths = world.thoughts if world.thinking_words else (world.thinking_best // 2,)
+        length = lengths[int(draw(f"{address}|thinks") * len(lengths))]
+        # A cue to go on is heeded, however long it thought.
+        left = max(length - at.words, length // 2 if at.cued else 0)
+        lines = [
+            " ".join(["Wait" if start else "Hmm", *_MUSING[: min(8, left - start - 1)]]) + ".\n"
+            for start in range(0, left, 9)
+        ]
+        begun = (" " if at.cued else "") if at.thinks else f"{OPENED}\n"
+        return begun + "".join(lines) + CLOSED + SEPARATOR, max(0, left)
 
     def _chance(self, at: Situation, number: int) -> float:
         """The chance that a step of a right solution stays right.
@@ -119,7 +167,8 @@ class Policy:
         """
         world, steps = self._world, len(at.chain.operations)
         if not at.copies:
-            return world.step_chance(at.chain.difficulty, at.boost)
+            boost = at.boost + world.thinking_gain(at.words)
+            return world.step_chance(at.chain.difficulty, boost)
         return 1 - world.broken / (steps - world.broken * (number - 1))
 
     def _step(self, at: Situation, place: Place, address: str) -> Place:
@@ -229,9 +278,7 @@ def _doubt(world: ChainWorld, start: int) -> Doubt:
 
 
 def _thinking(world: ChainWorld, text: str) -> float:
-    """What thinking of this length is worth: a parabola, 0 at no words and at twice the best length."""
-    if not world.thinking or "<think>" not in text:
+    """What the thinking in a message is worth."""
+    if not world.thinking or OPENED not in text:
         return 0.0
-    words = sum(len(found.split()) for found in _THOUGHT.findall(text))
-    share = words / world.thinking_best
-    return world.thinking * max(share * (2 - share), -2.0)
+    return world.thinking_gain(sum(len(found.split()) for found in _THOUGHT.findall(text)))

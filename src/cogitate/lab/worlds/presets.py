@@ -126,6 +126,15 @@ _ALL: Final = (
     ),
     replace(
         _LADDER,
+        name="thinking",
+        reason="the policy thinks before it solves: longer helps up to a point, and hurts beyond it",
+        difficulty=(0.5, 1.5),
+        thinking=1.5,
+        thinking_best=120,
+        thinking_words=60,
+    ),
+    replace(
+        _LADDER,
         name="null",
         reason="nothing to be found: the verifier is blind and the right answer has no more votes than the wrong one",
         difficulty=(0.3, 0.3),

@@ -14,6 +14,8 @@ SEPARATOR: Final = "\n\n"
 
 STEP: Final = re.compile(r"Step (\d{1,3}): [^\n]*?= (-?\d{1,12})\.")
 _WAY: Final = re.compile(r"By (\w{1,20})\.")
+OPENED: Final = "<think>"
+CLOSED: Final = "</think>"
 FINAL: Final = re.compile(r"####[ \t]*(-?\d{1,12})(?!\d)")
 
 
@@ -64,5 +66,6 @@ def step_text(world: ChainWorld, chain: Chain, number: int, before: int, after: 
     """One step, from 1; `before` and `after` are the values it states."""
     deed, by = chain.operations[number - 1]
     sign = "+" if deed == "add" else "-"
-    named = f"By {WAYS[way]}. " if number == 1 and way is not None and world.ways > 1 else ""
+    # At every step, because embeddings may be of the newest one alone.
+    named = f"By {WAYS[way]}. " if way is not None and world.ways > 1 else ""
     return f"{named}Step {number}: {before} {sign} {by} = {after}.{extras}"

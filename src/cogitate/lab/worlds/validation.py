@@ -21,7 +21,7 @@ from .closed_forms import (
     majority_of,
     right_chance,
 )
-from .judging import false_alarms
+from .judging import false_alarms, flawless
 from .model import ChainModel
 from .policy import first_error
 from .solution import FINAL, SEPARATOR, Place, read_on
@@ -252,10 +252,9 @@ def _precision(world: ChainWorld, problems: Sequence[Chain]) -> float:
     """What the critic's precision comes to; where errors are common, right solutions are too few to blame."""
     caught = alarms = 0.0
     for chain in problems:
-        flawless = world.step_chance(chain.difficulty) ** len(chain.operations)
-        flawless *= 1 - world.dead / world.ways
-        caught += world.critic_recall * (1 - flawless)
-        alarms += false_alarms(world, chain) * flawless
+        clean = flawless(world, chain)
+        caught += world.critic_recall * (1 - clean)
+        alarms += false_alarms(world, chain) * clean
     return caught / (caught + alarms)
 
 
