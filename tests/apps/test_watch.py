@@ -201,6 +201,20 @@ def test_an_error_gives_the_terminal_back_too(screen: io.StringIO) -> None:
     assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 1
 
 
+def test_a_terminal_that_is_gone_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, said: str) -> int:
+            raise OSError("the terminal is gone")
+
+    out = Console(file=Gone(), force_terminal=True, width=100, height=30)
+    monkeypatch.setattr("cogitate.apps.output.console", lambda **_: out)
+    with watching(None, quiet=False, tree=True) as listen:
+        assert listen is not None
+        for i in range(2):
+            listen(Noted("", f"0/{i}#1", "expanded", {"id": str(i), "parent": None}))
+            time.sleep(0.3)
+
+
 def test_nothing_is_drawn_where_nothing_happens(screen: io.StringIO) -> None:
     with watching(None, quiet=False, tree=True):
         time.sleep(0.2)

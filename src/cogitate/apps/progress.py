@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from cogitate.core.events import Answered, Chunk, Event, Noted
@@ -98,9 +99,11 @@ class _Tree:
         self._take()
         if self._live is None and not self._canopy.grove.nodes:
             return
-        self._draw(ended=True)
-        if self._live is not None:
-            self._live.stop()
+        # A terminal that is gone is no reason to lose the answer, nor to end the run below.
+        with suppress(OSError):
+            self._draw(ended=True)
+            if self._live is not None:
+                self._live.stop()
 
     def _work(self) -> None:
         due = 0.0
@@ -110,8 +113,8 @@ class _Tree:
                 continue
             try:
                 due = time.monotonic() + self._draw(ended=False) / SHARE
-            except OSError:  # the terminal is gone, which is no reason to end the run
-                return
+            except OSError:
+                due = math.inf
 
     def _take(self) -> None:
         said, self._trouble = self._trouble, None
