@@ -179,3 +179,17 @@ def test_every_documented_variable_is_read(tmp_path: Path) -> None:
             continue
         found = load(environment={variable: "7"}, directory=tmp_path)
         assert any(source == f"environment {variable}" for _, _, source in found.rows()), variable
+
+
+def test_unisolated_execution_is_off_unless_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "cogitate.toml"
+    path.write_text("[sandbox]\nallow_unisolated_execution = true\n")
+    assert not load(environment={}, directory=tmp_path / "none").allows_unisolated_execution
+    assert load(path, environment={}).allows_unisolated_execution
+    allowed = load(environment={}, directory=tmp_path / "none").allowing_unisolated_execution()
+    assert allowed.allows_unisolated_execution
+    assert allowed.settings["sandbox.allow_unisolated_execution"].source == "the caller"
+    for wrong in ("allow = true", 'allow_unisolated_execution = "yes"'):
+        path.write_text(f"[sandbox]\n{wrong}\n")
+        with pytest.raises(InvalidInput, match="allow_unisolated_execution = true or false"):
+            load(path, environment={})

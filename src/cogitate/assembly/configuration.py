@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -30,6 +30,8 @@ DIALECTS: Final = ("generic", "llamacpp", "ollama", "openai", "sglang", "vllm")
 
 SEVERAL: Final = " | "
 """Between the specs of servers that stand in for one another."""
+
+UNISOLATED: Final = "sandbox.allow_unisolated_execution"
 
 DEFAULT_MODEL: Final = "smollm2"
 """The model where none is named."""
@@ -156,6 +158,16 @@ class Configuration:
         """How large the cache may grow."""
         return int(self._value("cache.max_bytes", DEFAULT_BYTES))
 
+    @property
+    def allows_unisolated_execution(self) -> bool:
+        """Whether programs that models write may run where nothing isolates them; off."""
+        return bool(self._value(UNISOLATED, False))
+
+    def allowing_unisolated_execution(self) -> Configuration:
+        """The same, with that allowed by the caller."""
+        allowed = {**self.settings, UNISOLATED: Setting(True, "the caller")}
+        return replace(self, settings=MappingProxyType(allowed))
+
     def key(self, variable: str) -> str:
         """The key that an environment variable holds; empty where it is not set."""
         return self.environment.get(variable, "").strip()
@@ -268,6 +280,7 @@ class _Reader:
             "prices": self.price,
             "budget": self.limit,
             "cache": self.cached,
+            "sandbox": self.sandboxed,
         }
         for name, value in raw.items():
             if name in ("model", "strategy"):
@@ -314,6 +327,13 @@ class _Reader:
         elif name == "max_bytes":
             value = amount(value, "bytes", f"cache.max_bytes in {self.file}")
         self.keep(f"cache.{name}", value)
+
+    def sandboxed(self, name: str, value: Any) -> None:
+        if f"sandbox.{name}" != UNISOLATED or not isinstance(value, bool):
+            raise self.error(
+                f"has no setting [sandbox] {name}; there is {UNISOLATED} = true or false"
+            )
+        self.keep(UNISOLATED, value)
 
     def limit(self, unit: str, value: Any) -> None:
         if unit not in UNITS:

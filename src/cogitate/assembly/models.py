@@ -167,7 +167,9 @@ async def opened(
                 roles[role] = (source,)  # the caller's own engine; the caller closes it
             if not (isinstance(source, str) and not is_free(source, configuration)):
                 unkept += roles[role]
-        services += [Grader(), Sandbox()]  # nothing starts before it is asked
+        unisolated = configuration.allows_unisolated_execution
+        # Nothing starts before it is asked.
+        services += [Grader(), Sandbox(allow_unisolated_execution=unisolated)]
         if functions:
             from cogitate.engines.functions import Functions
 

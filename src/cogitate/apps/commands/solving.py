@@ -62,6 +62,12 @@ def register(subcommands: Any) -> None:
         "the same answer at no cost, and --seed asks anew; --no-cache asks everything again, --cache keeps "
         "the replies of every model",
     )
+    command.add_argument(
+        "--allow-unisolated-code",
+        action="store_true",
+        help="run programs that the model wrote even where nothing keeps them from reading, changing and "
+        "sending whatever you can (see `cogitate doctor`)",
+    )
     command.add_argument("--config", type=Path, help="configuration file (default: cogitate.toml)")
     command.add_argument(
         "--watch",
@@ -145,6 +151,8 @@ def execute(chosen: argparse.Namespace) -> int:
 
     check_watch(chosen)
     configuration = load(chosen.config) if chosen.config else load()
+    if chosen.allow_unisolated_code:
+        configuration = configuration.allowing_unisolated_execution()
     question, budget = question_of(chosen), budget_of(chosen)
     bounds = budget or configuration.budget
     with watching(bounds, quiet=chosen.json, tree=chosen.watch) as listen:
