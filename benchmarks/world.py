@@ -207,7 +207,8 @@ def page(found: dict[str, dict[str, float]], profiles: dict[str, str], problems:
         f"in a file; process time of one core, medians of {rounds} interleaved rounds. The engine alone was handed the "
         "same requests in the same batches.",
         table(found),
-        f"The engine alone is to serve {TARGET:,} step requests a second.",
+        f"The engine alone is to serve {TARGET:,} step requests a second; a `Generate` of best-of is no step but a whole "
+        "solution, of five to six steps' length.",
         "Where the time of the journaled run goes, from a profile (which slows small functions more than large ones):",
         "\n".join(f"- `{spec}`: {said}" for spec, said in profiles.items()),
     ]
