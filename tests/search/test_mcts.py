@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from search_toys import TASK, ByTable, Letters, engine, match
 from tree_toys import ALPHABET, ByWord, Counted, hashed, letters, told
 
-from cogitate.apps.render.tree import grown
+from cogitate.apps.render import grown
 from cogitate.core.candidates import Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.events import Noted
