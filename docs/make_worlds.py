@@ -67,12 +67,10 @@ scorers, and says how likely a label is; the role `critic` names a step.
 
 ## What to mind
 
-Noise belongs to the text that is judged, and without idle sentences (`padding`) a solution's text is its values: all right
-solutions of a problem are then one text with one score, while wrong ones differ. More samples add wrong texts, each with noise of its own,
-and no right ones, so the best-scored of many is right less often than independent scores would have it. On
-300 problems of `medium`, `best_of(n=16, scorer=prm())` is right on 0.60, with `padding=6` on 0.97; the closed form says 0.95. At n = 4 the three
-are 0.80, 0.82 and 0.83. A claim about selection by a noisy verifier has to say which of the two it means: a
-policy that always words a solution alike, or one that does not.
+Noise belongs to the text that is judged, so equal texts score alike. A step therefore has twelve wordings that mean the same
+(`wordings`): right solutions of a problem differ in their texts as wrong ones do, each has a score of its own, and best-of-N is right
+as often as the closed form says. With `wordings=1` all right solutions are one text with one score while every wrong one draws its own: then
+more samples make selection worse, as no language model's do.
 
 ## The small worlds
 

@@ -14,7 +14,6 @@ from cogitate.core.task import Task
 
 from .arithmetic import CLAIM, READ
 
-
 MAX_BRACKETS: Final = 50
 
 

@@ -85,6 +85,9 @@ class ChainWorld:
     """Added to the log-odds of a score for a flourish in the text."""
     flourish: float = 0.0
     """Chance that a wrong step carries a flourish; right ones never do."""
+    wordings: int = 12
+    """Ways of wording a step that mean the same, up to 12. With 1, all right solutions are one text with one
+    score, while every wrong one draws its own: selection then gets worse with samples, as no model's does."""
     padding: int = 0
     """Idle sentences in a step, at most; they change nothing but its length."""
     doubt: float = 0.0
@@ -144,6 +147,8 @@ class ChainWorld:
                 f"difficulty={self.difficulty} and scatter={self.scatter} were asked for; difficulty goes "
                 "from lower to higher, scatter from 1 to 10000"
             )
+        if not 1 <= self.wordings <= 12:
+            raise InvalidInput(f"wordings={self.wordings} was asked for; there are 1 to 12")
         if min(self.padding, self.latency_s, self.thinking_words) < 0 or self.thinking_best < 1:
             raise InvalidInput(
                 f"padding={self.padding}, latency_s={self.latency_s}, thinking_words={self.thinking_words} and "

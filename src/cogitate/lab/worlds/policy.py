@@ -19,6 +19,7 @@ from .solution import (
     FLOURISH,
     IDLE,
     OPENED,
+    OPENERS,
     SEPARATOR,
     Place,
     is_dead,
@@ -201,7 +202,9 @@ class Policy:
 
     def _line(self, chain: Chain, before: Place, after: Place, address: str) -> str:
         world, values, number = self._world, chain.values, after.done
-        extras = ""
+        opener, extras = "", ""
+        if world.wordings > 1:
+            opener = OPENERS[int(draw(f"{address}|{number}|worded") * world.wordings)]
         if (
             world.flourish
             and after.offset
@@ -217,6 +220,7 @@ class Policy:
             values[number - 1] + before.offset,
             values[number] + after.offset,
             after.way,
+            opener,
             extras,
         )
 

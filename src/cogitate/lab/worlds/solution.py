@@ -12,6 +12,22 @@ FLOURISH: Final = " Clearly and beyond any doubt."
 IDLE: Final = " Nothing else happens here."
 SEPARATOR: Final = "\n\n"
 
+OPENERS: Final = (
+    "",
+    "now ",
+    "so ",
+    "then ",
+    "next ",
+    "here ",
+    "well ",
+    "thus ",
+    "again ",
+    "still ",
+    "once ",
+    "from it ",
+)
+"""Ways of beginning a step that mean the same, so that equal thoughts are not equal texts."""
+
 STEP: Final = re.compile(r"Step (\d{1,3}): [^\n]*?= (-?\d{1,12})\.")
 _WAY: Final = re.compile(r"By (\w{1,20})\.")
 OPENED: Final = "<think>"
@@ -62,10 +78,10 @@ def is_dead(world: ChainWorld, place: Place) -> bool:
     return place.way is not None and world.ways - world.dead <= place.way < world.ways
 
 
-def step_text(world: ChainWorld, chain: Chain, number: int, before: int, after: int, way: int | None, extras: str) -> str:  # fmt: skip
+def step_text(world: ChainWorld, chain: Chain, number: int, before: int, after: int, way: int | None, opener: str, extras: str) -> str:  # fmt: skip
     """One step, from 1; `before` and `after` are the values it states."""
     deed, by = chain.operations[number - 1]
     sign = "+" if deed == "add" else "-"
     # At every step, because embeddings may be of the newest one alone.
     named = f"By {WAYS[way]}. " if way is not None and world.ways > 1 else ""
-    return f"{named}Step {number}: {before} {sign} {by} = {after}.{extras}"
+    return f"{named}Step {number}: {opener}{before} {sign} {by} = {after}.{extras}"
