@@ -116,6 +116,8 @@ def test_sides_are_kept_apart() -> None:
     only = reproduce(found, quick=True, side="training")
     assert [c.name for c in only.claims] == ["t"]
     assert not only.regressed
+    assert [c.name for c in reproduce(found, quick=True, only=["t"]).claims] == ["t"]
+    assert [c.name for c in reproduce(found, quick=True, only=["c", "t"]).claims] == ["c", "t"]
 
 
 def test_a_record_is_written_and_read_back(tmp_path: Path) -> None:

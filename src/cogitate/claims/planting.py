@@ -35,7 +35,7 @@ def patched(package: Path, fault: Fault) -> None:
 
 
 def planted(found: ClaimFile, folder: Path, *, timeout_s: float = 600) -> dict[str, Any]:
-    """Run the quick claims of a paper with its fault in place.
+    """Run the claims that a paper's fault must break, at their quick size, with the fault in place.
 
     Args:
         found: the paper's claims.
@@ -53,8 +53,9 @@ def planted(found: ClaimFile, folder: Path, *, timeout_s: float = 600) -> dict[s
         Path(cogitate.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
     )
     patched(package, found.fault)
+    only = [part for name in found.fault.breaks for part in ("--claim", name)]
     done = subprocess.run(
-        [sys.executable, "-m", "cogitate", "reproduce", found.id, "--quick", "--json"],
+        [sys.executable, "-m", "cogitate", "reproduce", found.id, "--quick", "--json", *only],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,12 @@ class Reproduction:
 
 
 def reproduce(
-    found: ClaimFile, *, quick: bool = False, side: Side | None = None, tell: Tell = lambda _: None
+    found: ClaimFile,
+    *,
+    quick: bool = False,
+    side: Side | None = None,
+    only: Sequence[str] = (),
+    tell: Tell = lambda _: None,
 ) -> Reproduction:
     """Run the claims of a paper.
 
@@ -47,11 +52,16 @@ def reproduce(
         found: the paper's claims.
         quick: the size for continuous integration.
         side: only this side.
+        only: only claims whose name holds one of these texts; empty: all.
         tell: called with the name of the claim that begins.
     """
     began = time.monotonic()
     known = recorded(found.id)
-    checks = [check for check in found.checks if side in (None, check.side)]
+    checks = [
+        check
+        for check in found.checks
+        if side in (None, check.side) and (not only or any(text in check.name for text in only))
+    ]
     claims = tuple(_run_all(checks, known, quick, tell))
     return Reproduction(found.id, claims, time.monotonic() - began, quick)
 

@@ -36,6 +36,13 @@ def register(subcommands: Any) -> None:
     command.add_argument(
         "--quick", action="store_true", help="smaller sizes: wider intervals, for frequent runs"
     )
+    command.add_argument(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only claims with this in their name",
+    )
     command.add_argument("--side", choices=("inference", "training"), help="only this side")
     command.add_argument(
         "--planted",
@@ -54,6 +61,11 @@ def execute(chosen: argparse.Namespace) -> int:
     from cogitate.core.errors import InvalidInput
 
     papers = claims.asked(chosen.papers)
+    if chosen.claim:
+        known = [c.name for p in papers if (f := claims.claim_file(p.id)) for c in f.checks]
+        for text in chosen.claim:
+            if not any(text in name for name in known):
+                raise InvalidInput(f"no claim of these papers has {text!r} in its name")
     files = [found for paper in papers if (found := claims.claim_file(paper.id)) is not None]
     if not files:
         known = ", ".join(claims.names())
@@ -73,8 +85,10 @@ def execute(chosen: argparse.Namespace) -> int:
         said = [one.as_json() for one in done]
         print_json(said[0] if len(papers) == 1 else said)
     if chosen.record:
-        if chosen.quick or chosen.side:
-            raise InvalidInput("claims are put on record whole: leave out --quick and --side")
+        if chosen.quick or chosen.side or chosen.claim:
+            raise InvalidInput(
+                "claims are put on record whole: leave out --quick, --side and --claim"
+            )
         claims.write(Path(chosen.record), {one.id: one.claims for one in done})
     missing = [paper.id for paper in papers if paper.id not in claims.names()]
     if missing and not chosen.json and "all" not in chosen.papers:
@@ -87,17 +101,18 @@ def _run(found: ClaimFile, chosen: argparse.Namespace) -> Reproduction:
 
     out = console(to_errors=True)
     if chosen.json or not out.is_terminal:
-        return claims.reproduce(found, quick=chosen.quick, side=chosen.side)
-    total = sum(chosen.side in (None, check.side) for check in found.checks)
+        return claims.reproduce(found, quick=chosen.quick, side=chosen.side, only=chosen.claim)
     begun = 0
     with out.status(f"paper {found.id}") as shown:
 
         def tell(name: str) -> None:
             nonlocal begun
             begun += 1
-            shown.update(f"paper {found.id}: claim {begun} of {total}, {name}")
+            shown.update(f"paper {found.id}: claim {begun}, {name}")
 
-        return claims.reproduce(found, quick=chosen.quick, side=chosen.side, tell=tell)
+        return claims.reproduce(
+            found, quick=chosen.quick, side=chosen.side, only=chosen.claim, tell=tell
+        )
 
 
 def _print(found: ClaimFile, done: Reproduction) -> None:
