@@ -193,7 +193,6 @@ def test_a_named_function_that_is_not_given_is_refused() -> None:
         ({"model": "hf:some/model"}, "come later"),
         ({"model": "lab:arith"}, "come later"),
         ({"model": "pool:mawps"}, "neither a file nor one of the packaged pools"),
-        ({"model": "lab:arith"}, "come later"),
         ({"model": "openai:nowhere#m"}, "is not a web address"),
         ({"model": "openai:http://localhost:1/v1"}, "names no model"),
         ({"model": "openai:https://api.openai.com/v1#m"}, "OPENAI_API_KEY is not set"),

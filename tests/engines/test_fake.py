@@ -312,9 +312,7 @@ def test_long_prompts_are_measured_once_a_part(monkeypatch):
 
     measured = []
     plain = writing.estimated_tokens
-    monkeypatch.setattr(
-        writing, "estimated_tokens", lambda text: measured.append(1) or plain(text)
-    )
+    monkeypatch.setattr(writing, "estimated_tokens", lambda text: measured.append(1) or plain(text))
     engine = FakeEngine()
     prompt = Prompt.raw("x" * 2_000_000)
     for _ in range(300):

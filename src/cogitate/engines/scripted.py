@@ -10,8 +10,8 @@ from cogitate.core.protocols import Emit, Engine, Limits, silent
 from cogitate.core.requests import Completion, Generate, Reply, Request
 from cogitate.core.usage import Usage
 
-from .writing import cut
 from .fake import FakeEngine
+from .writing import cut
 
 Line = Any
 """A text, a `Completion`, any other reply value, a whole `Reply`, or an exception."""
