@@ -270,7 +270,7 @@ def test_why_nothing_happens_is_said(screen: io.StringIO) -> None:
 
 
 def test_taking_in_costs_the_same_however_long_the_run_is() -> None:
-    """Twenty times the events may cost at most thirty times as much; a look at all would cost 400 times."""
+    """Twenty times the events: linear work costs twenty times as much, a look at all 400 times; between lies noise."""
 
     def cost(nodes: int) -> float:
         canopy = Canopy()
@@ -284,7 +284,7 @@ def test_taking_in_costs_the_same_however_long_the_run_is() -> None:
         return time.process_time() - start
 
     small = min(cost(1_000) for _ in range(3))
-    assert cost(20_000) < 30 * small
+    assert cost(20_000) < 120 * small
 
 
 # --------------------------------------------------------------------------------------- the command
