@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from cogitate.assembly import factory
@@ -16,7 +15,7 @@ from cogitate.assembly.factory import (
 )
 from cogitate.core.errors import InvalidInput
 
-from .defaults import solve
+from .defaults import ranked_anew, solve
 from .parts import count, counted, sampling_of
 from .processes import answer, reasoning
 from .scorers import judge
@@ -65,7 +64,7 @@ def halving(
     )
     judged_by = scorer if scorer is not None else judge().for_kind(kind)
     solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return replace(solved, final=final)
+    return ranked_anew(solved, final)
 
 
 @factory.process

@@ -42,3 +42,10 @@ def with_logprobs(process: Any, scorer: Any) -> Any:
     if needed <= getattr(process, "logprobs", needed):
         return process
     return replace(process, logprobs=needed)
+
+
+def ranked_anew(solved: Any, final: Any) -> Any:
+    """A bound search whose finished answers are ranked anew by another scorer, where one is given."""
+    if final is None:
+        return solved
+    return replace(solved, process=with_logprobs(solved.process, final), final=final)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 from cogitate.assembly import factory
@@ -10,7 +9,7 @@ from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT,
 from cogitate.rules.potentials import Potential
 from cogitate.rules.resampling import Resampling
 
-from .defaults import solve
+from .defaults import ranked_anew, solve
 from .parts import count, counted
 from .processes import reasoning
 from .scorers import judge
@@ -92,7 +91,7 @@ def particles(
 def _solved(kind: str, search: Any, scorer: Any, process: Any, final: Any) -> Any:
     judged_by = scorer if scorer is not None else judge().for_kind(kind)
     solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return replace(solved, final=final)
+    return ranked_anew(solved, final)
 
 
 FACTORIES: Final[tuple[Factory[...], ...]] = (dvts, lookahead, particles)

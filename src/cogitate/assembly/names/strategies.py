@@ -8,7 +8,7 @@ from typing import Any, Final
 from cogitate.assembly import factory
 from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, A_STRATEGY, COUNT, Factory
 
-from .defaults import solve
+from .defaults import ranked_anew, solve
 from .parts import count, counted
 from .processes import answer, reasoning
 from .scorers import judge, majority
@@ -73,7 +73,7 @@ def beam_search(
     search = BeamSearch(counted(width, "width"), counted(branch, "branch"), count(depth, "depth"))
     judged_by = scorer if scorer is not None else judge().for_kind(kind)
     solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return replace(solved, final=final)
+    return ranked_anew(solved, final)
 
 
 @factory.strategy

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 from cogitate.assembly import factory
 from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT, Factory
 
-from .defaults import solve
+from .defaults import ranked_anew, solve
 from .parts import count, counted
 from .processes import answer, reasoning
 from .scorers import judge
@@ -55,7 +54,7 @@ def mcts(
     )
     judged_by = scorer if scorer is not None else judge().for_kind(kind)
     solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return replace(solved, final=final)
+    return ranked_anew(solved, final)
 
 
 @factory.strategy
@@ -90,7 +89,7 @@ def adaptive_branching(
     usual = reasoning() if grow == "step" else answer()
     judged_by = scorer if scorer is not None else judge().for_kind(kind)
     solved = solve(kind, process or usual.for_kind(kind), judged_by, search)
-    return replace(solved, final=final)
+    return ranked_anew(solved, final)
 
 
 FACTORIES: Final[tuple[Factory[...], ...]] = (mcts, adaptive_branching)
