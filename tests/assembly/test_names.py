@@ -167,6 +167,8 @@ def test_a_scorer_that_reads_logprobs_has_them_asked_for() -> None:
     assert logprobs("best_of()") == -1
     assert logprobs("beam_search(scorer=prm(), final=self_certainty(top=4))") == 4
     assert logprobs("mcts(scorer=prm(), final=weighted(mean_logprob()))") == 0
+    assert logprobs("refine(scorer=judge(), final=mean_logprob())") == 0
+    assert logprobs("evolution(scorer=prm(), final=self_certainty(top=6))") == 6
 
 
 def test_steps_are_judged_by_a_verifier_where_there_is_one() -> None:

@@ -15,10 +15,9 @@ from cogitate.assembly.factory import (
 )
 from cogitate.core.errors import InvalidInput
 
-from .defaults import ranked_anew, solve
+from .defaults import solve_alone
 from .parts import count, counted, sampling_of
 from .processes import answer, reasoning
-from .scorers import judge
 
 
 @factory.strategy
@@ -37,8 +36,7 @@ def until_good(
     from cogitate.search import SampleUntilGood
 
     search = SampleUntilGood(count(at_most, "at_most"), good_enough, count(together, "together"))
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    return solve(kind, process or answer().for_kind(kind), judged_by, search)
+    return solve_alone(kind, process or answer().for_kind(kind), scorer, search)
 
 
 @factory.strategy
@@ -62,9 +60,7 @@ def halving(
     search = SuccessiveHalving(
         count(n, "n"), keep, count(steps, "steps"), equal_cost, count(depth, "depth")
     )
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return ranked_anew(solved, final)
+    return solve_alone(kind, process or reasoning().for_kind(kind), scorer, search, final)
 
 
 @factory.process
@@ -120,7 +116,7 @@ def best_action(
     chosen = process if process is not None else tool_use().for_kind(kind)
     deliberate(chosen)
     search = BestAction(counted(k, "k"), count(turns, "turns"))
-    return solve(kind, chosen, scorer if scorer is not None else judge().for_kind(kind), search)
+    return solve_alone(kind, chosen, scorer, search)
 
 
 @factory.strategy

@@ -22,16 +22,29 @@ def default_scorer(kind: str) -> tuple[Assembled, str]:
     if kind in VOTABLE:
         return majority(), f"{kind} answers can be told equal, so a majority vote scores them"
     if kind == "code":
-        return judge(), "code cannot be run here yet, so a judge scores it"
+        return (
+            judge(),
+            "not every task has checks to run, so a judge scores code; checks() runs them",
+        )
     return judge(), "votes mean nothing for free text, so a judge scores it"
 
 
-def solve(kind: str, process: Any, scorer: Any, search: Any) -> Any:
-    """A search over a process, by a scorer; the default of the kind where none is given."""
+def solve(kind: str, process: Any, scorer: Any, search: Any, final: Any = None) -> Any:
+    """A search over a process, by a scorer; the default of the kind where none is given.
+
+    The process is asked for the log-probabilities that the scorer, and the final one, read.
+    """
     from cogitate.search import Solve
 
     chosen = scorer if scorer is not None else default_scorer(kind)[0].for_kind(kind)
-    return Solve(with_logprobs(process, chosen), chosen, search)
+    process = with_logprobs(process, chosen)
+    return Solve(with_logprobs(process, final), chosen, search, final)
+
+
+def solve_alone(kind: str, process: Any, scorer: Any, search: Any, final: Any = None) -> Any:
+    """The same where candidates are judged one by one or unfinished: a judge, since a vote says nothing there."""
+    chosen = scorer if scorer is not None else judge().for_kind(kind)
+    return solve(kind, process, chosen, search, final)
 
 
 def with_logprobs(process: Any, scorer: Any) -> Any:
@@ -42,10 +55,3 @@ def with_logprobs(process: Any, scorer: Any) -> Any:
     if needed <= getattr(process, "logprobs", needed):
         return process
     return replace(process, logprobs=needed)
-
-
-def ranked_anew(solved: Any, final: Any) -> Any:
-    """A bound search whose finished answers are ranked anew by another scorer, where one is given."""
-    if final is None:
-        return solved
-    return replace(solved, process=with_logprobs(solved.process, final), final=final)

@@ -9,10 +9,9 @@ from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT,
 from cogitate.rules.potentials import Potential
 from cogitate.rules.resampling import Resampling
 
-from .defaults import ranked_anew, solve
+from .defaults import solve_alone
 from .parts import count, counted
 from .processes import reasoning
-from .scorers import judge
 
 
 @factory.strategy
@@ -34,7 +33,8 @@ def dvts(
     search = DiverseTreeSearch(
         count(trees, "trees"), counted(branch, "branch"), count(depth, "depth")
     )
-    return _solved(kind, search, scorer, process, final)
+    chosen = process or reasoning().for_kind(kind)
+    return solve_alone(kind, chosen, scorer, search, final)
 
 
 @factory.strategy
@@ -53,7 +53,8 @@ def lookahead(
     from cogitate.search import BeamSearch, Lookahead
 
     beam = BeamSearch(counted(width, "width"), counted(branch, "branch"), count(depth, "depth"))
-    return _solved(kind, Lookahead(beam, steps, greedy), scorer, process, final)
+    chosen = process or reasoning().for_kind(kind)
+    return solve_alone(kind, chosen, scorer, Lookahead(beam, steps, greedy), final)
 
 
 @factory.strategy
@@ -85,13 +86,8 @@ def particles(
         "log_odds" if log_odds else "as_is",
         rank,
     )
-    return _solved(kind, search, scorer, process, final)
-
-
-def _solved(kind: str, search: Any, scorer: Any, process: Any, final: Any) -> Any:
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return ranked_anew(solved, final)
+    chosen = process or reasoning().for_kind(kind)
+    return solve_alone(kind, chosen, scorer, search, final)
 
 
 FACTORIES: Final[tuple[Factory[...], ...]] = (dvts, lookahead, particles)

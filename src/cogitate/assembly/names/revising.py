@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final, Literal
 
 from cogitate.assembly import factory
 from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT, Factory
 from cogitate.core.errors import InvalidInput
 
-from .defaults import solve
+from .defaults import solve, solve_alone
 from .parts import MOST, count, counted
 from .processes import answer
-from .scorers import judge
 
 
 @factory.strategy
@@ -69,8 +67,7 @@ def refine(
     count(search.states(), "(rounds + 1) * width")
     chosen = process or answer().for_kind(kind)
     check_revisable(chosen)
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    return replace(solve(kind, chosen, judged_by, search), final=final)
+    return solve_alone(kind, chosen, scorer, search, final)
 
 
 @factory.strategy
@@ -110,8 +107,7 @@ def evolution(
     )
     chosen = process or answer().for_kind(kind)
     check_mutable(chosen, strength=strength is not None)
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    return replace(solve(kind, chosen, judged_by, search), final=final)
+    return solve_alone(kind, chosen, scorer, search, final)
 
 
 def _from_zero(value: int, name: str) -> int:

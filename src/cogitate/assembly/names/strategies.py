@@ -8,10 +8,10 @@ from typing import Any, Final
 from cogitate.assembly import factory
 from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, A_STRATEGY, COUNT, Factory
 
-from .defaults import ranked_anew, solve
+from .defaults import solve, solve_alone
 from .parts import count, counted
 from .processes import answer, reasoning
-from .scorers import judge, majority
+from .scorers import majority
 
 
 @factory.strategy
@@ -71,9 +71,7 @@ def beam_search(
     from cogitate.search import BeamSearch
 
     search = BeamSearch(counted(width, "width"), counted(branch, "branch"), count(depth, "depth"))
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return ranked_anew(solved, final)
+    return solve_alone(kind, process or reasoning().for_kind(kind), scorer, search, final)
 
 
 @factory.strategy

@@ -7,10 +7,9 @@ from typing import Any, Final, Literal
 from cogitate.assembly import factory
 from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT, Factory
 
-from .defaults import ranked_anew, solve
+from .defaults import solve_alone
 from .parts import count, counted
 from .processes import answer, reasoning
-from .scorers import judge
 
 
 @factory.strategy
@@ -52,9 +51,7 @@ def mcts(
         ordered,
         rank,
     )
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    solved = solve(kind, process or reasoning().for_kind(kind), judged_by, search)
-    return ranked_anew(solved, final)
+    return solve_alone(kind, process or reasoning().for_kind(kind), scorer, search, final)
 
 
 @factory.strategy
@@ -87,9 +84,7 @@ def adaptive_branching(
         count(together, "together"),
     )
     usual = reasoning() if grow == "step" else answer()
-    judged_by = scorer if scorer is not None else judge().for_kind(kind)
-    solved = solve(kind, process or usual.for_kind(kind), judged_by, search)
-    return ranked_anew(solved, final)
+    return solve_alone(kind, process or usual.for_kind(kind), scorer, search, final)
 
 
 FACTORIES: Final[tuple[Factory[...], ...]] = (mcts, adaptive_branching)
