@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -33,8 +34,44 @@ Values = Sequence[float | None]
 """What each part says of one candidate; `None` where it could not judge."""
 
 
+class _Combined(ABC):
+    """What every combination does with its parts; how their values become one is its own."""
+
+    scorers: Scorers
+    normalise: Normalise
+
+    @property
+    def logprobs(self) -> int:
+        """The most that a part reads."""
+        return max(map(logprobs_of, self.scorers))
+
+    @property
+    def separable(self) -> bool:
+        """Whether each candidate is judged by itself."""
+        alone = all(isinstance(s, Separable) and s.separable for s in self.scorers)
+        return alone and self.normalise in _ALONE
+
+    def reserve(self, states: int) -> Budget | None:
+        """What all parts are likely to cost."""
+        return _reserve(self.scorers, states)
+
+    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
+        """Every part asked at once, and what they say of each candidate combined."""
+        parts = await gather(*(_part(scorer, task, states) for scorer in self.scorers))
+        scaled = [_scaled(part, self.normalise) for part in parts]
+        out: list[Score | Unscored] = []
+        for place in range(len(states)):
+            said = [part[place] for part in parts]
+            value = self._value([values[place] for values in scaled])
+            out.append(_missing(said) if value is None else _combined(value, said))
+        return out
+
+    @abstractmethod
+    def _value(self, values: Values) -> float | None: ...
+
+
 @dataclass(frozen=True)
-class AllOf:
+class AllOf(_Combined):
     """As good as its worst part: every scorer must be content.
 
     The parts' values are brought to one scale by `normalise` first. With `marks` on that scale, one for each
@@ -56,23 +93,6 @@ class AllOf:
     def __post_init__(self) -> None:
         _check(self.scorers, self.marks, "marks", self.normalise, self.missing)
 
-    @property
-    def logprobs(self) -> int:
-        """The most that a part reads."""
-        return max(map(logprobs_of, self.scorers))
-
-    @property
-    def separable(self) -> bool:
-        """Whether each candidate is judged by itself."""
-        return _separable(self.scorers, self.normalise)
-
-    def reserve(self, states: int) -> Budget | None:
-        """What all parts are likely to cost."""
-        return _reserve(self.scorers, states)
-
-    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return await _together(self.scorers, task, states, self.normalise, self._value)
-
     def _value(self, values: Values) -> float | None:
         if not self.marks:
             return _reduced(values, self.missing, min)
@@ -83,7 +103,7 @@ class AllOf:
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(_Combined):
     """As good as its best part: one content scorer is enough.
 
     The parts' values are brought to one scale by `normalise` first. With `marks` on that scale, one for each
@@ -104,23 +124,6 @@ class AnyOf:
     def __post_init__(self) -> None:
         _check(self.scorers, self.marks, "marks", self.normalise, self.missing)
 
-    @property
-    def logprobs(self) -> int:
-        """The most that a part reads."""
-        return max(map(logprobs_of, self.scorers))
-
-    @property
-    def separable(self) -> bool:
-        """Whether each candidate is judged by itself."""
-        return _separable(self.scorers, self.normalise)
-
-    def reserve(self, states: int) -> Budget | None:
-        """What all parts are likely to cost."""
-        return _reserve(self.scorers, states)
-
-    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return await _together(self.scorers, task, states, self.normalise, self._value)
-
     def _value(self, values: Values) -> float | None:
         if not self.marks:
             return _reduced(values, self.missing, max)
@@ -131,7 +134,7 @@ class AnyOf:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(_Combined):
     """The weighted mean of several scorers, each brought to one scale first.
 
     `Score.value` is the sum of weight times normalised value over the sum of the weights' sizes; a negative
@@ -153,23 +156,6 @@ class Ensemble:
         _check(self.scorers, self.weights, "weights", self.normalise, self.missing)
         if self.weights and not any(self.weights):
             raise InvalidInput("weights of 0 were asked for; one of them must count")
-
-    @property
-    def logprobs(self) -> int:
-        """The most that a part reads."""
-        return max(map(logprobs_of, self.scorers))
-
-    @property
-    def separable(self) -> bool:
-        """Whether each candidate is judged by itself."""
-        return _separable(self.scorers, self.normalise)
-
-    def reserve(self, states: int) -> Budget | None:
-        """What all parts are likely to cost."""
-        return _reserve(self.scorers, states)
-
-    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return await _together(self.scorers, task, states, self.normalise, self._value)
 
     def _value(self, values: Values) -> float | None:
         weights = self.weights or (1.0,) * len(values)
@@ -199,11 +185,6 @@ def _check(
         )
 
 
-def _separable(scorers: Scorers, normalise: Normalise) -> bool:
-    alone = all(isinstance(s, Separable) and s.separable for s in scorers)
-    return alone and normalise in _ALONE
-
-
 def _reserve(scorers: Scorers, states: int) -> Budget | None:
     """The sum of what the parts say, unit by unit."""
     totals: dict[str, float] = {}
@@ -211,24 +192,6 @@ def _reserve(scorers: Scorers, states: int) -> Budget | None:
         for unit, amount in (reserve_of(scorer, states) or Budget()).bounds():
             totals[unit] = totals.get(unit, 0) + amount
     return Budget(**totals) if totals else None  # pyright: ignore[reportArgumentType]
-
-
-async def _together(
-    scorers: Scorers,
-    task: Task,
-    states: Sequence[Artifact],
-    normalise: Normalise,
-    combine: Callable[[Values], float | None],
-) -> list[Score | Unscored]:
-    """Every part asked at once, and what they say of each candidate combined."""
-    parts = await gather(*(_part(scorer, task, states) for scorer in scorers))
-    scaled = [_scaled(part, normalise) for part in parts]
-    out: list[Score | Unscored] = []
-    for place in range(len(states)):
-        said = [part[place] for part in parts]
-        value = combine([values[place] for values in scaled])
-        out.append(_missing(said) if value is None else _combined(value, said))
-    return out
 
 
 async def _part(
