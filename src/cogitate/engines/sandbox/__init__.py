@@ -1,6 +1,7 @@
 """The sandbox: the only place where model-written code runs."""
 
+from .docker import DockerSandbox
 from .engine import Sandbox
-from .layers import Layer, probe
+from .layers import Layer, probe, works
 
-__all__ = ["Layer", "Sandbox", "probe"]
+__all__ = ["DockerSandbox", "Layer", "Sandbox", "probe", "works"]
