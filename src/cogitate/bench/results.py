@@ -56,7 +56,7 @@ class Key:
     """The grid's label of the model."""
     strategy: str
     """The strategy's printed spec."""
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     """Of each question."""
     seed: int = 0
 
