@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from cogitate.drive.grove import Branch, Grove, grown
+from cogitate.drive.notes import Decision
+
 from .clean import cleaned, in_ascii, one_line, safe_text
-from .grove import Branch, Grove, grown
 from .live import Canopy
-from .notes import Decision
 from .plot import Plot, PlotPoint, Series, accuracy_plot
 from .spending import Spending
 from .tables import Grid, accuracy_table, candidate_table, cost_lines, count, paper_table, share

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.events import Answered, Noted
 from cogitate.core.usage import ZERO, Budget, Usage
+from cogitate.drive.grove import Grove
+from cogitate.drive.notes import LONGEST
 
 from .clean import one_line
-from .grove import Grove
-from .notes import LONGEST
 from .spending import Spending
 from .tree import Style, key, tree_lines, worth_watching
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from cogitate.drive.grove import Branch, Grove
+
 from .clean import one_line
-from .grove import Branch, Grove
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
