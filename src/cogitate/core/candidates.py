@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from .errors import Failed, OutOfBudget
 from .requests import Completion
-from .task import EMPTY
+from .task import EMPTY, ToolCall
 from .usage import UNITS
 
 S = TypeVar("S")
@@ -38,6 +38,8 @@ class Artifact:
     """The generated pieces with their token counts and, where asked for, logprobs."""
     blob: str = ""
     """Digest of the bytes of an image, video or snapshot."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools it calls; the answer is then the JSON of all calls, so that votes can be held on them."""
 
 
 @dataclass(frozen=True)

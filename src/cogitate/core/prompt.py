@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from .task import Message
+from .task import Attachment, Message, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,15 @@ def _part_body(part: Part) -> dict[str, Any]:
         case Message():
             body: dict[str, Any] = {"role": part.role, "content": part.content}
             if part.attachments:
-                body["attachments"] = [
-                    {"media_type": a.media_type, "digest": a.digest, "url": a.url}
-                    for a in part.attachments
+                body["attachments"] = [_attachment_body(a) for a in part.attachments]
+            if part.calls:
+                body["calls"] = [
+                    {"id": c.id, "name": c.name, "arguments": c.arguments} for c in part.calls
                 ]
+            if part.call_id:
+                body["call_id"] = part.call_id
+            if part.name:
+                body["name"] = part.name
             return body
         case Text():
             return {"text": part.text}
@@ -63,12 +68,23 @@ def _part_body(part: Part) -> dict[str, Any]:
             return {"then": part.text, "ids": list(part.ids)} if part.ids else {"then": part.text}
 
 
+def _attachment_body(attachment: Attachment) -> dict[str, Any]:
+    """What was not known to older journals is left out where it is not said, so that digests stay."""
+    a = attachment
+    body: dict[str, Any] = {"media_type": a.media_type, "digest": a.digest, "url": a.url}
+    later = {"place": a.place, "detail": a.detail, "name": a.name}
+    return body | {name: value for name, value in later.items() if value}
+
+
 def _size(part: Part) -> int:
     match part:
         case Continuation() | Text():
             text = part.text
         case Message():
             text = part.content
+            if not part.plain:
+                said = "".join(f"{c.id}{c.name}{c.arguments}" for c in part.calls)
+                text += f"{said}{part.call_id}{part.name}"
         case Tokens():
             return len(part.ids)
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
@@ -79,7 +95,7 @@ def _fed(part: Part) -> bytes:
     if isinstance(part, Continuation):
         ids = ",".join(map(str, part.ids)) if part.ids else ""
         text = f"c{len(part.text)}:{part.text}{ids}"
-    elif isinstance(part, Message) and not part.attachments:
+    elif isinstance(part, Message) and part.plain:
         text = f"m{len(part.role)}:{part.role}{part.content}"
     else:
         text = json.dumps(_part_body(part), ensure_ascii=False, separators=(",", ":"))
@@ -226,10 +242,10 @@ class Prompt:
             return cls(parent, Text(part["text"]))
         if "tokens" in part:
             return cls(parent, Tokens(tuple(part["tokens"])))
-        from .task import Attachment
-
         attached = tuple(Attachment(**a) for a in part.get("attachments", ()))
-        return cls(parent, Message(part["role"], part["content"], attached))
+        calls = tuple(ToolCall(**c) for c in part.get("calls", ()))
+        answers, name = part.get("call_id", ""), part.get("name", "")
+        return cls(parent, Message(part["role"], part["content"], attached, calls, answers, name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prompt) and self.digest == other.digest

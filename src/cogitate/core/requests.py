@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, get_args
 
 from .codec import decode, encode
 from .prompt import Prompt
+from .task import ToolCall
 from .until import Until
 from .usage import ZERO, Usage
 
@@ -113,6 +114,9 @@ def _digest(name: str, said: str) -> str:
 # ------------------------------------------------------------------------------------- Generate
 
 
+_FRACTIONS = ("temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty")
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are drawn. Temperature 0 is greedy."""
@@ -122,10 +126,14 @@ class Sampling:
     top_k: int = 0
     """0: off."""
     min_p: float = 0.0
+    presence_penalty: float = 0.0
+    """Need, off at 0: taken from the log-odds of every token that was generated already."""
+    frequency_penalty: float = 0.0
+    """Need, off at 0: the same, once for each time that it was."""
 
     def __post_init__(self) -> None:
         # 1 and 1.0 are equal but print differently, and equal requests must have equal digests.
-        for name in ("temperature", "top_p", "min_p"):
+        for name in _FRACTIONS:
             object.__setattr__(self, name, float(getattr(self, name)))
 
 
@@ -193,6 +201,8 @@ class Completion:
     """The likeliest alternatives at each position, where asked for."""
     reasoning: str = ""
     """Hidden reasoning that the server files apart."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools that the model calls instead of answering, or beside it."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +227,14 @@ class Generate(Request[Completion]):
     """Need: an engine that cannot enforce it refuses."""
     until: tuple[Until, ...] = ()
     """Predicates on the output so far; generation ends once one holds. Need: those on tokens."""
+    tools: tuple[str, ...] = ()
+    """Need: the tools that the model may call, each as JSON text in the form of the server's API."""
+    tool_choice: str = ""
+    """With tools: `auto`, `none`, `required`, or the JSON text that names one."""
+    parallel_calls: bool | None = None
+    """With tools: whether one output may call several; `None`: the server decides."""
+    withheld: tuple[str, ...] = ()
+    """Those of `stop` that are no part of the answer: what is streamed of a final request ends before them."""
     final: bool = False
     """Its chunks are part of the answer and may be streamed to a user."""
     role: str = "policy"
@@ -242,6 +260,10 @@ class Generate(Request[Completion]):
             self.logprobs,
             self.constraint,
             self.until,
+            self.tools,
+            self.tool_choice,
+            self.parallel_calls,
+            self.withheld,
             self.final,
             self.role,
         )
