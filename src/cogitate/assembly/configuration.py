@@ -20,6 +20,7 @@ from cogitate.core.usage import UNITS, Budget
 from cogitate.drive.cache import DEFAULT_BYTES
 
 from .factory import nearest
+from .gateway_settings import GatewaySettings, read_gateway
 from .values import amount, check_url
 
 ROLES: Final = ("embedder", "judge", "policy", "refiner", "sketcher", "verifier")
@@ -119,6 +120,8 @@ class Configuration:
     endpoints: Mapping[str, Endpoint] = field(default_factory=lambda: MappingProxyType({}))
     prices: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
     """By model name."""
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    """What `cogitate serve` offers."""
     environment: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), repr=False, compare=False
     )
@@ -240,6 +243,7 @@ def load(
         MappingProxyType(reader.roles),
         MappingProxyType(reader.endpoints),
         MappingProxyType(reader.prices),
+        reader.gateway,
         MappingProxyType(env),
     )
 
@@ -270,6 +274,7 @@ class _Reader:
         self.roles: dict[str, str] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.prices: dict[str, Price] = {}
+        self.gateway = GatewaySettings()
 
     def read(self, raw: dict[str, Any]) -> None:
         self.refuse_keys(raw, "")
@@ -285,12 +290,14 @@ class _Reader:
         for name, value in raw.items():
             if name in ("model", "strategy"):
                 self.keep(name, self.text(name, value))
+            elif name == "gateway":
+                self.gateway = read_gateway(self.table(name, value), self.file, self.keep)
             elif name in tables:
                 for inner, held in self.table(name, value).items():
                     tables[name](inner, held)
             else:
                 raise self.error(
-                    f"has no setting {name!r}{nearest(name, ['model', 'strategy', *tables])}"
+                    f"has no setting {name!r}{nearest(name, ['model', 'strategy', 'gateway', *tables])}"
                 )
 
     def override(self, environment: Mapping[str, str]) -> None:

@@ -240,6 +240,20 @@ def is_free(spec: str, configuration: Configuration) -> bool:
     )
 
 
+def targets(spec: str, configuration: Configuration) -> list[str | Endpoint]:
+    """What a spec stands for once aliases are followed: a model, or the servers that it joins.
+
+    Raises:
+        InvalidInput: for an alias that leads back to itself, or an address that cannot be read.
+    """
+    return [
+        described(target.partition(":")[2], configuration)
+        if isinstance(target, str) and target.startswith("openai:")
+        else target
+        for target in _targets(spec, configuration)
+    ]
+
+
 def known_names(configuration: Configuration) -> list[str]:
     """What may stand where a model is wanted, for help texts and suggestions."""
     from cogitate.engines.weights import KNOWN

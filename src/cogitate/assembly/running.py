@@ -20,7 +20,7 @@ from cogitate.core.usage import Budget
 from cogitate.drive import FileJournal, Run, Stop, replay, run_async
 
 from .keeping import CacheLike, Kept, keeping
-from .models import opened
+from .models import Opened, opened
 from .planning import Plan
 from .result import Result
 
@@ -65,29 +65,50 @@ async def _carried_out(
     async with opened(
         plan.models, plan.configuration, functions=plan.functions, keep_all=kept.every
     ) as models:
-        plan.check(models)
-        book = (
-            None if path is None else begun(path, plan.header(models.fingerprints), from_mismatch)
+        return await carry_out_on(
+            plan, models, path, listen=listen, stop=stop, from_mismatch=from_mismatch, kept=kept
         )
-        _LOG.info("solving with %s on %s", plan.strategy, plan.models)
-        problem = ""
-        try:
-            run = await run_async(
-                plan.flow(),
-                models.router,
-                budget=plan.budget,
-                journal=book,
-                listen=listen,
-                stop=stop,
-                keep_refusals=book is None or same_budget(book.header, plan.budget),
-                keep_failures=book is None or not in_vain(book, plan),
-                from_mismatch=from_mismatch,
-                elapsed_s=0.0 if book is None else book.elapsed_s,
-                cache=kept.replies,
-            )
-        finally:
-            problem = ended(book)
-        return result_of(plan, run, path, problem, (*models.notes, *kept.notes))
+
+
+async def carry_out_on(
+    plan: Plan,
+    models: Opened,
+    journal: Path | None = None,
+    *,
+    listen: Listener | None = None,
+    stop: Stop | None = None,
+    from_mismatch: bool = False,
+    kept: Kept | None = None,
+) -> Result:
+    """Drive a plan on models that are open already and stay so; many runs may share them.
+
+    Raises:
+        CogitateError: in one sentence.
+    """
+    plan.check(models)
+    book = (
+        None if journal is None else begun(journal, plan.header(models.fingerprints), from_mismatch)
+    )
+    _LOG.info("solving with %s on %s", plan.strategy, plan.models)
+    problem = ""
+    try:
+        run = await run_async(
+            plan.flow(),
+            models.router,
+            budget=plan.budget,
+            journal=book,
+            listen=listen,
+            stop=stop,
+            keep_refusals=book is None or same_budget(book.header, plan.budget),
+            keep_failures=book is None or not in_vain(book, plan),
+            from_mismatch=from_mismatch,
+            elapsed_s=0.0 if book is None else book.elapsed_s,
+            cache=None if kept is None else kept.replies,
+        )
+    finally:
+        problem = ended(book)
+    notes = () if kept is None else kept.notes
+    return result_of(plan, run, journal, problem, (*models.notes, *notes))
 
 
 def in_vain(book: FileJournal, plan: Plan) -> bool:
