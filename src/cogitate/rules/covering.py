@@ -1,0 +1,196 @@
+"""Which leaves of a tree to keep, so that much weight and many meanings survive on few nodes: a 0/1 programme."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Line = tuple[Hashable, ...]
+"""The strict ancestors of a leaf, the root first."""
+
+SOLVER_NODES: Final = 10_000
+"""Nodes of the solver's own tree after which the best found so far is taken."""
+_SCALE: Final = 1e4
+"""The solver stops at an absolute gap of 1e-6; scaled, ties are told apart far below that."""
+_BY_WEIGHT: Final = 1e-6
+"""Of equal objectives the one that keeps more weight…"""
+_BY_NODES: Final = 1e-9
+"""… and then the one with fewer nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Leaves that are kept, and what that is worth."""
+
+    kept: tuple[int, ...]
+    """Indices in ascending order; never empty unless there were no leaves."""
+    objective: float
+    nodes: int
+    """Nodes of the tree that stay: the leaves kept and their ancestors."""
+    covered: int
+    """Clusters with a leaf that is kept."""
+    exact: bool = True
+    """False where the solver's bound on nodes ended it."""
+
+
+def objective(
+    kept: Sequence[int], weights: Sequence[float], lines: Sequence[Line],
+    clusters: Sequence[int | None], *, cost: float, coverage: float,
+) -> Cover:  # fmt: skip
+    """What keeping these leaves is worth: weight kept − cost × share of nodes kept + coverage × share of clusters kept.
+
+    >>> objective([0], [0.75, 0.25], [("root",), ("root",)], [0, 1], cost=1.0, coverage=1.0).objective
+    0.5833333333333334
+    """
+    all_nodes = len({node for line in lines for node in line}) + len(lines)
+    all_clusters = len({c for c in clusters if c is not None})
+    nodes = len({node for i in kept for node in lines[i]}) + len(kept)
+    covered = len({clusters[i] for i in kept} - {None})
+    value = math.fsum(weights[i] for i in kept) - cost * nodes / max(1, all_nodes)
+    if all_clusters:
+        value += coverage * covered / all_clusters
+    return Cover(tuple(sorted(kept)), value, nodes, covered)
+
+
+def cover(
+    weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None] = (),
+    *, cost: float = 1.0, coverage: float = 1.0, solver_nodes: int = SOLVER_NODES,
+) -> Cover:  # fmt: skip
+    """The leaves whose retention is worth most, at least one; see `objective`.
+
+    Every ancestor and every leaf costs the same. A leaf whose cluster is `None` covers nothing. Objectives
+    within about 1e-6 count as equal: then more weight wins, then fewer nodes, then the earlier of leaves that
+    are alike. Without clusters, or with one, this is a dynamic programme over the tree; else HiGHS solves it.
+
+    >>> cover([0.5, 0.3, 0.2], [("r", "a"), ("r", "a"), ("r", "b")], cost=2.0, coverage=0.0).kept
+    (0,)
+
+    Raises:
+        ValueError: for lists of different lengths, a negative weight, or a negative or infinite price.
+        ImportError: where clusters are to be covered and SciPy is not installed.
+
+    Reference: ETS, arXiv:2502.13575.
+    """
+    told = tuple(clusters) or (None,) * len(weights)
+    if not len(weights) == len(lines) == len(told):
+        raise ValueError(
+            f"{len(weights)} weights, {len(lines)} lines and {len(told)} clusters were given; one of each a leaf"
+        )
+    if any(not 0 <= w < math.inf for w in weights) or not (
+        0 <= cost < math.inf and 0 <= coverage < math.inf
+    ):
+        raise ValueError(
+            "weights, cost and coverage must be finite and at least 0; "
+            f"cost={cost} and coverage={coverage} were given"
+        )
+    kept, exact = _kept(weights, lines, told, cost, coverage, solver_nodes)
+    found = objective(kept, weights, lines, told, cost=cost, coverage=coverage)
+    return Cover(found.kept, found.objective, found.nodes, found.covered, exact)
+
+
+def _kept(
+    weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
+    cost: float, coverage: float, solver_nodes: int,
+) -> tuple[list[int], bool]:  # fmt: skip
+    if cost == 0 or len(weights) <= 1:
+        return list(range(len(weights))), True
+    price = cost / (len({node for line in lines for node in line}) + len(lines))
+    # One cluster is covered whatever is kept, unless some leaves belong to none.
+    if coverage == 0 or len(set(clusters)) < 2:
+        return _pruned(weights, lines, price), True
+    return _solved(weights, lines, clusters, price, coverage, solver_nodes)
+
+
+def _pruned(weights: Sequence[float], lines: Sequence[Line], price: float) -> list[int]:
+    """Without coverage a subtree pays for itself or goes; where none does, the least bad leaf stays."""
+    below: dict[Line, list[Line | int]] = {(): []}
+    for i, line in enumerate(lines):
+        for n in range(len(line)):
+            if line[: n + 1] not in below:
+                below[line[: n + 1]] = []
+                below[line[:n]].append(line[: n + 1])
+        below[line].append(i)
+    worth: dict[Line | int, float] = {i: w - price for i, w in enumerate(weights)}
+    going: dict[Line, list[Line | int]] = {}
+    for node in sorted(below, key=len, reverse=True):
+        paying = [kid for kid in below[node] if worth[kid] >= 0]
+        going[node] = paying or [max(below[node], key=lambda kid: worth[kid])]
+        worth[node] = math.fsum(worth[kid] for kid in going[node]) - price
+    kept: list[int] = []
+    open_: list[Line | int] = [()]
+    while open_:
+        node = open_.pop()
+        if isinstance(node, int):
+            kept.append(node)
+        else:
+            open_ += going[node]
+    return kept
+
+
+def _solved(
+    weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
+    price: float, coverage: float, solver_nodes: int,
+) -> tuple[list[int], bool]:  # fmt: skip
+    """The programme. Only the leaves are integral: ancestors and clusters follow from them."""
+    numpy: Any = importlib.import_module("numpy")
+    optimize: Any = importlib.import_module("scipy.optimize")
+    sparse: Any = importlib.import_module("scipy.sparse")
+    leaves = len(weights)
+    place = {
+        node: leaves + i for i, node in enumerate(dict.fromkeys(n for ln in lines for n in ln))
+    }
+    known = dict.fromkeys(c for c in clusters if c is not None)
+    cluster = {label: leaves + len(place) + i for i, label in enumerate(known)}
+    rows = _rows(weights, lines, clusters, place, cluster)
+    size = leaves + len(place) + len(cluster)
+    gain = numpy.zeros(size)
+    gain[:leaves] = [w * (1 + _BY_WEIGHT) - price - _BY_NODES for w in weights]
+    gain[leaves : leaves + len(place)] = -price - _BY_NODES
+    gain[leaves + len(place) :] = coverage / len(cluster)
+    data = [value for row in rows for _, value in row]
+    columns = [column for row in rows for column, _ in row]
+    ends = numpy.cumsum([0, *(len(row) for row in rows)])
+    matrix = sparse.csr_array((data, columns, ends), shape=(len(rows), size))
+    # All rows say "at least 0" but the last: at least one leaf is kept.
+    least = numpy.zeros(len(rows))
+    least[-1] = 1.0
+    found = optimize.milp(
+        -gain * _SCALE,
+        integrality=numpy.arange(size) < leaves,
+        bounds=optimize.Bounds(0, 1),
+        constraints=optimize.LinearConstraint(matrix, least, numpy.inf),
+        options={"node_limit": solver_nodes, "mip_rel_gap": 0.0},
+    )
+    if found.x is None:
+        return list(range(leaves)), False  # nothing was found in time: what was paid for stays
+    return [i for i in range(leaves) if found.x[i] > 0.5], bool(found.status == 0)
+
+
+Row = list[tuple[int, float]]
+
+
+def _rows(
+    weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
+    place: dict[Hashable, int], cluster: dict[int, int],
+) -> list[Row]:  # fmt: skip
+    """Who needs whom: a node its parent, a cluster one of its leaves, a leaf the better ones that are like it."""
+    rows: list[Row] = []
+    for i, line in enumerate(lines):
+        if line:
+            rows.append([(place[line[-1]], 1.0), (i, -1.0)])
+    above = {b: a for line in lines for a, b in itertools.pairwise(line)}
+    rows += [[(place[a], 1.0), (place[b], -1.0)] for b, a in above.items()]
+    alike: dict[tuple[Line, int | None], list[int]] = {}
+    for i in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
+        alike.setdefault((lines[i], clusters[i]), []).append(i)
+    for members in alike.values():
+        rows += [[(a, 1.0), (b, -1.0)] for a, b in itertools.pairwise(members)]
+    for label, column in cluster.items():
+        held: Row = [(i, 1.0) for i, c in enumerate(clusters) if c == label]
+        rows.append([*held, (column, -1.0)])
+    rows.append([(i, 1.0) for i in range(len(weights))])
+    return rows
