@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -250,13 +250,22 @@ def _usage(sums: Mapping[str, Any]) -> Usage:
     return Usage(**whole, **parts, seconds=seconds, estimated=bool(sums.get("estimated")))
 
 
-def summary(book: FileJournal, stream: str = "", *, longest: int = 4000) -> Summary:
+def summary(
+    book: FileJournal,
+    stream: str = "",
+    *,
+    longest: int = 4000,
+    grove: Grove | None = None,
+    hear: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Summary:
     """Read one stream; of a journal of many tasks without one the sums of all.
 
     Args:
         book: the journal.
         stream: which of its tasks.
         longest: characters kept of a node's text.
+        grove: where the trees grow; a new one with texts of `longest` where there is none.
+        hear: hears every record of the stream that stands, in order.
 
     Raises:
         InvalidInput: when the journal has no such stream.
@@ -267,13 +276,17 @@ def summary(book: FileJournal, stream: str = "", *, longest: int = 4000) -> Summ
             f"the stream {stream!r} was asked for, but {book.path} holds "
             f"{', '.join(streams[:8]) or 'only one problem'}"
         )
-    grove, counts = Grove(longest=longest), _Counts()
+    grove, counts = Grove(longest=longest) if grove is None else grove, _Counts()
     for name in [stream] if stream else book.streams():
         shown = name == stream
         for record in _standing(book, name):
             counts.take(name, record)
-            if shown and record["kind"] in ("note", "reply"):
+            if not shown:
+                continue
+            if record["kind"] in ("note", "reply"):
                 grove.add(record)
+            if hear is not None:
+                hear(record)
     roles = {role: _usage(sums) for role, sums in counts.charged.items()}
     return Summary(
         book.header, stream, grove, _timed(book, stream, roles, counts.payers), _usage(counts.paid),

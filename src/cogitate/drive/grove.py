@@ -91,8 +91,16 @@ class Grove:
     """Characters kept of a node's text, at most."""
     tracked: int = _TRACKED
     """How many of the best and of the newest nodes are at hand without a look at all."""
+    most: int | None = None
+    """Nodes that are kept; what is said of further ones is counted in `dropped`."""
+    room: int = _ROOM
+    """Characters that the texts of all nodes may take together, before only short ones are kept."""
+    touched: dict[int, Branch] | None = None
+    """By order: what changed since somebody emptied it; a dictionary where somebody does."""
     scopes: dict[Place, dict[str, Branch]] = field(default_factory=dict[Place, dict[str, Branch]])
     nodes: int = 0
+    dropped: int = 0
+    """How often something was said of a node that is not kept."""
     others: int = 0
     """Notes that say nothing about a tree."""
     texts: dict[Place, str] = field(default_factory=dict[Place, str])
@@ -104,7 +112,6 @@ class Grove:
     latest: Decision | None = None
     losses: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     """By cause: how many, and why the first."""
-    _room: int = _ROOM
     _current: dict[Place, Place] = field(default_factory=dict[Place, Place])
     """Which search a flow runs now."""
     _ended: dict[Place, int] = field(default_factory=dict[Place, int])
@@ -192,19 +199,26 @@ class Grove:
         if len(self.decisions) < _DECISIONS:
             self.decisions.append(self.latest)
 
-    def _node(self, held: _Held, id: str) -> Branch:
+    def _node(self, held: _Held, id: str) -> Branch | None:
         node = held[1].get(id)
         if node is None:
+            if self.most is not None and self.nodes >= self.most:
+                self.dropped += 1
+                return None
             node = held[1][id] = Branch(id, held[0], self.nodes)
             self.nodes += 1
             self._newest.append(node)
+        if self.touched is not None:
+            self.touched[node.order] = node
         return node
 
     def _expanded(self, held: _Held, row: Mapping[str, Any], place: Place) -> None:
         node = self._node(held, row["id"])
+        made = self.texts.pop(place, "")
+        if node is None:
+            return
         node.made_at = place[1]
         node.done = row.get("done") is True
-        made = self.texts.pop(place, "")
         said = row.get("text")
         if made or said:
             self._written(node, said if isinstance(said, str) and said else made)
@@ -212,12 +226,14 @@ class Grove:
         if parent is None or parent == "" or node.above is not None:
             return
         above = self._node(held, str(parent))
-        if _may_hang(node, above):
+        if above is not None and _may_hang(node, above):
             node.parent, node.above = above.id, above
             above.children.append(node)
 
     def _told(self, held: _Held, kind: str, row: Mapping[str, Any], *, best: bool) -> None:
         node = self._node(held, row["id"])
+        if node is None:
+            return
         value, reason, visits = row.get("value"), row.get("reason"), row.get("visits")
         if isinstance(visits, int):
             node.visits = visits
@@ -257,9 +273,9 @@ class Grove:
     def _written(self, node: Branch, text: str) -> None:
         if not text:
             return
-        limit = self.longest if self._room > 0 else min(_SHORT, self.longest)
+        limit = self.longest if self.room > 0 else min(_SHORT, self.longest)
         node.text = text[-limit:] if len(text) > limit else text
-        self._room -= len(node.text)
+        self.room -= len(node.text)
 
     def _scope(self, stream: str, path: str, kind: str, ids: Sequence[str]) -> _Held | None:
         """The search that a note belongs to.
@@ -283,9 +299,12 @@ class Grove:
             return None
         return self._opened((stream, _above(path) if kind in ("expanded", "lost") else path))
 
-    def _opened(self, place: Place) -> _Held:
+    def _opened(self, place: Place) -> _Held | None:
         key = self._current.get(place)
         if key is None:
+            if self.most is not None and len(self.scopes) >= self.most:
+                self.dropped += 1
+                return None
             ended = self._ended.get(place, 0)
             key = place if not ended else (place[0], f"{place[1]}+{ended + 1}")
             self._current[place] = key

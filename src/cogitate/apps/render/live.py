@@ -63,9 +63,9 @@ class Canopy:
     Mutable, because it listens. An event costs the same whenever it comes, and a drawing costs what it shows.
     """
 
-    def __init__(self, budget: Budget | None = None) -> None:
-        """Nothing has been heard yet."""
-        self.grove = Grove(longest=_LONGEST, tracked=_TRACKED)
+    def __init__(self, budget: Budget | None = None, grove: Grove | None = None) -> None:
+        """Nothing has been heard yet; a grove of one's own keeps more of the trees, or less."""
+        self.grove = Grove(longest=_LONGEST, tracked=_TRACKED) if grove is None else grove
         self.trouble = ""
         """Why nothing seems to happen, until something does."""
         self.tokens = 0
