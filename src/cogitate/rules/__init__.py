@@ -24,6 +24,7 @@ from .bandits import (
     widened,
     wider_or_deeper,
 )
+from .blocks import blocks, expected_weighted
 from .canonical import canonical, classes, matches, undecided
 from .clustering import LINKAGES, Linkage, clusters, mean_similarity
 from .confidence import (
@@ -38,20 +39,31 @@ from .difficulty import Level, level, quantile_bins
 from .evolving import elite, tournament, truncation
 from .exchange import efficiency_factor, inference_multiplier, lifetime_flops
 from .extraction import extract
+from .frontier import Between, between, pareto
 from .outputs import COMPARISONS, Comparison, same_output
 from .potentials import POTENTIALS, Potential, Trace, potential
 from .programs import assertions, bound_to_program, completed, defined, free_names
 from .resampling import RESAMPLINGS, Resampling, effective_size, normalised_weights, resample
-from .scaling import scaling_slope, share_within
+from .scaling import (
+    LengthDeviation,
+    length_deviation,
+    scaling_slope,
+    share_within,
+    underthinking,
+)
 from .selection import order, sample_k, softmax, top_k, top_k_spread
 from .statistics import (
     Interval,
     McNemar,
     bootstrap,
+    expanded_tail,
+    holm,
     mcnemar,
     paired_bootstrap,
     pass_at_k,
+    permutation_test,
     quantile,
+    ratio_bootstrap,
     wilson,
 )
 from .stopping import further_votes, is_decided, posterior_lead
@@ -86,11 +98,13 @@ __all__ = [
     "Aggregate",
     "Belief",
     "BetaBelief",
+    "Between",
     "CalledTools",
     "ClassVotes",
     "Comparison",
     "Expected",
     "Interval",
+    "LengthDeviation",
     "Level",
     "Linkage",
     "McNemar",
@@ -107,6 +121,8 @@ __all__ = [
     "aggregate",
     "assertions",
     "best_of",
+    "between",
+    "blocks",
     "bootstrap",
     "bound_to_program",
     "canonical",
@@ -118,17 +134,21 @@ __all__ = [
     "effective_size",
     "efficiency_factor",
     "elite",
+    "expanded_tail",
     "expected",
     "expected_best_of",
     "expected_majority",
     "expected_vote",
+    "expected_weighted",
     "extract",
     "free_names",
     "further_votes",
     "group_means",
+    "holm",
     "in_canonical_order",
     "inference_multiplier",
     "is_decided",
+    "length_deviation",
     "level",
     "lifetime_flops",
     "majority",
@@ -140,12 +160,15 @@ __all__ = [
     "normalised_weights",
     "order",
     "paired_bootstrap",
+    "pareto",
     "pass_at_k",
+    "permutation_test",
     "posterior_lead",
     "potential",
     "puct",
     "quantile",
     "quantile_bins",
+    "ratio_bootstrap",
     "read_calls",
     "resample",
     "same_output",
@@ -164,6 +187,7 @@ __all__ = [
     "ucb1",
     "uct",
     "undecided",
+    "underthinking",
     "weighted",
     "widened",
     "wider_or_deeper",

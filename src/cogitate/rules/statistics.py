@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 
-from .chance import generator, resample
+from .chance import flipped_sums, generator, resample, resampled_means
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,65 @@ def bootstrap(
     draws: int = 2000,
     confidence: float = 0.95,
     statistic: Callable[[Sequence[float]], float] = fmean,
+    expanded: bool = False,
 ) -> Interval:
     """The percentile bootstrap over questions: one value a question, questions drawn with replacement.
+
+    Args:
+        values: one a question.
+        seed: of the resamples.
+        draws: resamples.
+        confidence: of the interval.
+        statistic: of the values; the mean is computed at once for all resamples.
+        expanded: take wider percentiles (see `expanded_tail`), so that the interval of a mean covers at its rate
+            for few values too.
 
     >>> bootstrap([1.0] * 20, seed=0)
     Interval(value=1.0, low=1.0, high=1.0, confidence=0.95)
     """
     if not values:
         return Interval(math.nan, -math.inf, math.inf, confidence)
-    draw = generator(seed)
-    seen = sorted(statistic(resample(values, draw)) for _ in range(draws))
-    tail = (1 - confidence) / 2
+    if statistic is fmean:
+        seen = sorted(resampled_means([values], seed, draws)[0])
+    else:
+        draw = generator(seed)
+        seen = sorted(statistic(resample(values, draw)) for _ in range(draws))
+    tail = expanded_tail(len(values), confidence) if expanded else (1 - confidence) / 2
     return Interval(statistic(values), quantile(seen, tail), quantile(seen, 1 - tail), confidence)
+
+
+def expanded_tail(size: int, confidence: float = 0.95) -> float:
+    """The share to cut from each side of a bootstrap, so that its interval is as wide as Student's.
+
+    A resample varies by (n - 1) / n of the true variance, and percentiles know nothing of the tails of t; both
+    make the plain percentile interval of a mean too narrow, by 9 % of its width at 20 values.
+
+    Reference:
+        @article{hesterberg2015teachers, title={What teachers should know about the bootstrap}, author={Hesterberg,
+          Tim C.}, journal={The American Statistician}, volume={69}, year={2015}}
+
+    >>> round(expanded_tail(10), 4), round(expanded_tail(10_000), 4)
+    (0.0086, 0.025)
+    """
+    if size < 3:
+        return 0.0
+    wide = math.sqrt(size / (size - 1)) * _student((1 + confidence) / 2, size - 1)
+    return NormalDist().cdf(-wide)
+
+
+def _student(share: float, freedom: int) -> float:
+    """The quantile of Student's t by its expansion about the normal's; within 1 % from 3 degrees on."""
+    z = NormalDist().inv_cdf(share)
+    terms = (
+        z**3 + z,
+        5 * z**5 + 16 * z**3 + 3 * z,
+        3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z,
+    )
+    parts = (4, 96, 384)
+    return z + math.fsum(
+        term / (part * freedom ** (i + 1))
+        for i, (term, part) in enumerate(zip(terms, parts, strict=True))
+    )
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -96,6 +143,8 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
+    if place == below or ordered[below] == ordered[above]:
+        return ordered[below]  # also where it is infinite
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
@@ -106,10 +155,35 @@ def paired_bootstrap(
     *,
     draws: int = 2000,
     confidence: float = 0.95,
+    expanded: bool = False,
 ) -> Interval:
     """The mean of first - second over the same questions, with its bootstrap interval."""
     differences = [a - b for a, b in zip(first, second, strict=True)]
-    return bootstrap(differences, seed, draws=draws, confidence=confidence)
+    return bootstrap(differences, seed, draws=draws, confidence=confidence, expanded=expanded)
+
+
+def ratio_bootstrap(
+    above: Sequence[float],
+    below: Sequence[float],
+    seed: int,
+    *,
+    draws: int = 2000,
+    confidence: float = 0.95,
+) -> Interval:
+    """The ratio of two means over the same questions, such as of costs, with its bootstrap interval.
+
+    Resamples in which the lower mean is 0 count as infinite.
+
+    >>> ratio_bootstrap([2.0, 4.0], [1.0, 2.0], seed=0)
+    Interval(value=2.0, low=2.0, high=2.0, confidence=0.95)
+    """
+    if not above or not math.fsum(below):
+        return Interval(math.nan, 0.0, math.inf, confidence)
+    tops, bottoms = resampled_means([above, below], seed, draws)
+    seen = sorted(a / b if b else math.inf for a, b in zip(tops, bottoms, strict=True))
+    tail = expanded_tail(len(above), confidence)
+    value = math.fsum(above) / math.fsum(below)
+    return Interval(value, quantile(seen, tail), quantile(seen, 1 - tail), confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +208,47 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     b = sum(y and not x for x, y in pairs)
     tail = sum(math.comb(a + b, i) for i in range(min(a, b) + 1))
     return McNemar(a, b, min(1.0, 2 * tail / 2 ** (a + b)))
+
+
+_ENUMERATED = 14
+"""Differences whose signs are thrown in every way."""
+
+
+def permutation_test(differences: Sequence[float], seed: int, *, draws: int = 9999) -> float:
+    """The two-sided p of a paired permutation test: under the null each difference may have either sign.
+
+    It takes fractional values, such as the share of seeds that were right, where McNemar's test takes 0 and 1. Exact
+    for up to 14 differences that are not 0; else from random signs, the observed ones counted among them, so that p
+    is never 0.
+
+    >>> permutation_test([0.5, 0.5, 0.25, 0.75, 0.0], seed=0)
+    0.125
+    """
+    held = [d for d in differences if d]
+    observed = abs(math.fsum(held)) * (1 - 1e-12)
+    if not held:
+        return 1.0
+    if len(held) <= _ENUMERATED:
+        sums = [0.0]
+        for d in held:
+            sums = [s + sign for s in sums for sign in (d, -d)]
+        return sum(abs(s) >= observed for s in sums) / len(sums)
+    sums = flipped_sums(held, seed, draws)
+    return (1 + sum(abs(s) >= observed for s in sums)) / (draws + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values adjusted for being several, in the same order: all below 5 % are so jointly (Holm's step-down).
+
+    Reference:
+        @article{holm1979simple, title={A simple sequentially rejective multiple test procedure}, author={Holm,
+          Sture}, journal={Scandinavian Journal of Statistics}, volume={6}, year={1979}}
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
