@@ -6,6 +6,7 @@ scorer at least once, with sampled prefixes and cuts; the full product with ever
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ from cogitate.scorers import (
     Perplexity,
     ProcessReward,
     PTrue,
+    ScoredVote,
     SelfCertainty,
     StepVote,
     ToolCallVote,
@@ -45,6 +47,7 @@ from cogitate.scorers import (
 )
 from cogitate.search import (
     AdaptiveBranching,
+    BalancedTreeSearch,
     BeamSearch,
     Below,
     BestAction,
@@ -55,6 +58,7 @@ from cogitate.search import (
     DiverseTreeSearch,
     Escalate,
     Evolution,
+    KvAwareCover,
     Lookahead,
     MonteCarloTreeSearch,
     Particles,
@@ -112,12 +116,19 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "hierarchical_revision": (SequentialRevision(n=2, chains=3, select="chains"), 3),
     "refinement": (Refinement(rounds=2, width=2, stop_unchanged=False), 2),
     "refinement_last": (Refinement(rounds=2, width=2, accept="last"), 2),
+    "balanced": (BalancedTreeSearch(width=5, depth=6), 5),
+    "pruned": (BalancedTreeSearch(width=5, depth=6, retain=KvAwareCover(1.0, 0.0)), 5),
     "evolution": (Evolution(Table((4, 3)), generations=2, elites=1), 4),
     "evolution_ever": (
         Evolution(4, 2, 0, Truncation(2), strength=1.0, breed="ever", rank="last"),
         4,
     ),
 }
+if importlib.util.find_spec("scipy") is not None:
+    SEARCHES["kv_aware_cover"] = (
+        BalancedTreeSearch(width=5, depth=6, retain=KvAwareCover(cost=1.0, coverage=1.0)),
+        5,
+    )
 PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run
     "answer": Answer(logprobs=5, max_tokens=80),
     "reasoning": Reasoning(Boundaries(max_steps=8, max_step_tokens=24), logprobs=5),
@@ -191,6 +202,14 @@ def rows() -> list[Case]:
     inner = Solve(Answer(max_tokens=80), Majority(), BestOf(2))
     found.append(Case("vote of strategies", Vote(inner, 3), together=6, engine=engine))
     levels = (inner, Solve(PROCESSES["reasoning"], ProcessReward(), BestOf(3)))
+    if "kv_aware_cover" in SEARCHES:
+        covering = Solve(
+            PROCESSES["reasoning"],
+            Clustered(ProcessReward(), 0.4),
+            SEARCHES["kv_aware_cover"][0],
+            ScoredVote(),
+        )
+        found.append(Case("ets", covering, together=5, engine=engine))
     arms = Route(ByAgreement(PROCESSES["answer"], (0.75,), samples=3), levels)
     talk = ToolUse((Tool("length", ("text",)),), turns=3, max_tokens=24)
     found += [

@@ -131,6 +131,15 @@ class ReadsLogprobs(Protocol):
         ...
 
 
+@runtime_checkable
+class Rescores(Protocol):
+    """A final scorer that goes on from the scores the search gave, so that these are not paid for twice."""
+
+    async def rescored(
+        self, task: Task, states: Sequence[Artifact], given: Sequence[Score | Unscored]
+    ) -> Sequence[Score | Unscored]: ...
+
+
 class Search(Protocol):
     """Finds good states; returns its best so far when the budget binds."""
 

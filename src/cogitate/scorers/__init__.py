@@ -17,7 +17,7 @@ from .listwise import ListwiseJudge
 from .programs import Checks, GeneratedTests, Passes
 from .steps import STEP_VOTES, OutcomeReward, ProcessReward, StepVote, step_vote, steps_of
 from .tool_calls import ToolCallVote
-from .votes import BestAnswer, Indifferent, Majority, Weighted
+from .votes import BestAnswer, Indifferent, Majority, ScoredVote, Weighted
 
 __all__ = [
     "STEP_VOTES",
@@ -43,6 +43,7 @@ __all__ = [
     "Passes",
     "Perplexity",
     "ProcessReward",
+    "ScoredVote",
     "SelfCertainty",
     "StepVote",
     "ToolCallVote",

@@ -130,11 +130,36 @@ class Weighted:
         if not states:
             return []
         inner = await self.scorer(task, states)
+        return await ScoredVote(self.normalise, self.tie).rescored(task, states, inner)
+
+
+@dataclass(frozen=True)
+class ScoredVote:
+    """As `Weighted`, by the scores that the search gave: as a final scorer it asks no verifier again.
+
+    Asked by itself, where there are no scores, every candidate weighs the same.
+
+    >>> ScoredVote()
+    ScoredVote(normalise='auto', tie='canonical')
+    """
+
+    normalise: Normalise | Literal["auto"] = "auto"
+    tie: Tie = "canonical"
+
+    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
+        return await self.rescored(task, states, [Score(1.0) for _ in states])
+
+    async def rescored(
+        self, task: Task, states: Sequence[Artifact], given: Sequence[Score | Unscored]
+    ) -> Sequence[Score | Unscored]:
+        """The vote, weighted by the scores given."""
+        if not states:
+            return []
         try:
             classes = await classes_of(task, states)
         except (Failed, OutOfBudget) as error:
             return [Unscored.because(error)] * len(states)
-        return with_own(inner, classes, weighted(classes, self._scaled(inner), tie=self.tie))
+        return with_own(given, classes, weighted(classes, self._scaled(given), tie=self.tie))
 
     def _scaled(self, inner: Sequence[Score | Unscored]) -> list[float | None]:
         values = [s.value for s in inner if isinstance(s, Score)]

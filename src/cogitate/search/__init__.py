@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._tree_policy import PUCT, UCT, TreePolicy, Widening
 from .adaptive_branching import AdaptiveBranching
+from .balanced import BalancedTreeSearch, KeepAll, KvAwareCover, Retention
 from .beam import BeamSearch
 from .best_action import Acting, BestAction
 from .best_of import BestOf
@@ -33,6 +34,7 @@ __all__ = [
     "UCT",
     "Acting",
     "AdaptiveBranching",
+    "BalancedTreeSearch",
     "BeamSearch",
     "Below",
     "BestAction",
@@ -47,6 +49,8 @@ __all__ = [
     "Doubt",
     "Escalate",
     "Evolution",
+    "KeepAll",
+    "KvAwareCover",
     "Linear",
     "Lookahead",
     "Lost",
@@ -57,6 +61,7 @@ __all__ = [
     "Planned",
     "Refinement",
     "Resample",
+    "Retention",
     "Rollout",
     "Route",
     "Rungs",

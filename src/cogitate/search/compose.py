@@ -9,7 +9,14 @@ from typing import Any, Generic, TypeVar, cast
 from cogitate.core.candidates import Artifact, Candidate, Ranking, Score, Unscored, ranked
 from cogitate.core.errors import Failed, OutOfBudget
 from cogitate.core.flow import gather, note, remaining, set_aside
-from cogitate.core.protocols import Previewable, Process, Scorer, SearchOn, Strategy
+from cogitate.core.protocols import (
+    Previewable,
+    Process,
+    Rescores,
+    Scorer,
+    SearchOn,
+    Strategy,
+)
 from cogitate.core.requests import Grade
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
@@ -95,11 +102,24 @@ class Solve(Generic[P]):
     ) -> list[Candidate[Artifact]]:
         """Complete candidates by the final scorer; unfinished ones after them as they were."""
         complete = [c for c in items if c.state.complete]
+        if isinstance(scorer, Rescores):
+            scorer = _Given(scorer, tuple(c.score for c in complete))
         scores = await judged(scorer, task, [c.state for c in complete], [c.id for c in complete])
         if all(isinstance(s, Unscored) for s in scores):
             return list(items)  # a final that judged nothing may not undo the search's own order
         rescored = [replace(c, score=s) for c, s in zip(complete, scores, strict=True)]
         return [*ranked(rescored).items, *(c for c in items if not c.state.complete)]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A final scorer with the scores it goes on from."""
+
+    scorer: Rescores
+    scores: tuple[Score | Unscored, ...]
+
+    async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
+        return await self.scorer.rescored(task, states, self.scores)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from . import (
     populations,
     processes,
     programs,
+    recipes,
     revising,
     schedules,
     scorers,
@@ -42,6 +43,7 @@ TOPICS: Final = (
     revising,
     compositions,
     programs,
+    recipes,
 )
 
 TABLE: Final[Mapping[str, Factory[...]]] = MappingProxyType(
