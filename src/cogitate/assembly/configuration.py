@@ -50,10 +50,16 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
         "COGITATE_USD": "default budget of money",
         "COGITATE_FLOPS": "default budget of FLOPs",
         "COGITATE_CACHE": "`off` or `on` for the reply cache, or its directory",
+        "COGITATE_DATA": "folder of the data sets that benchmarks read",
     }
 )
 """The environment variables that override the file."""
 
+_TEXT_VARIABLES: Final = {
+    "COGITATE_MODEL": "model",
+    "COGITATE_STRATEGY": "strategy",
+    "COGITATE_DATA": "data",
+}
 _BUDGET_VARIABLES: Final = {
     "COGITATE_TOKENS": "tokens_out",
     "COGITATE_CALLS": "calls",
@@ -140,6 +146,12 @@ class Configuration:
     def budget(self) -> Budget:
         """The default budget."""
         return Budget(**{unit: self._value(f"budget.{unit}", None) for unit in UNITS})
+
+    @property
+    def data_directory(self) -> Path | None:
+        """The folder of the data sets that benchmarks read; `None` where none is named."""
+        named = self._value("data", "")
+        return Path(str(named)).expanduser() if named else None
 
     @property
     def caches(self) -> bool:
@@ -288,7 +300,7 @@ class _Reader:
             "sandbox": self.sandboxed,
         }
         for name, value in raw.items():
-            if name in ("model", "strategy"):
+            if name in ("model", "strategy", "data"):
                 self.keep(name, self.text(name, value))
             elif name == "gateway":
                 self.gateway = read_gateway(self.table(name, value), self.file, self.keep)
@@ -297,11 +309,11 @@ class _Reader:
                     tables[name](inner, held)
             else:
                 raise self.error(
-                    f"has no setting {name!r}{nearest(name, ['model', 'strategy', 'gateway', *tables])}"
+                    f"has no setting {name!r}{nearest(name, ['model', 'strategy', 'data', 'gateway', *tables])}"
                 )
 
     def override(self, environment: Mapping[str, str]) -> None:
-        for variable, name in (("COGITATE_MODEL", "model"), ("COGITATE_STRATEGY", "strategy")):
+        for variable, name in _TEXT_VARIABLES.items():
             if environment.get(variable):
                 self.settings[name] = Setting(environment[variable], f"environment {variable}")
         if held := environment.get("COGITATE_CACHE"):

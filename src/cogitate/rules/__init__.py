@@ -41,6 +41,7 @@ from .exchange import efficiency_factor, inference_multiplier, lifetime_flops
 from .extraction import extract
 from .frontier import Between, between, pareto
 from .outputs import COMPARISONS, Comparison, same_output
+from .overlap import answer_tokens, exact_match, token_f1
 from .potentials import POTENTIALS, Potential, Trace, potential
 from .programs import assertions, bound_to_program, completed, defined, free_names
 from .resampling import RESAMPLINGS, Resampling, effective_size, normalised_weights, resample
@@ -119,6 +120,7 @@ __all__ = [
     "Tie",
     "Trace",
     "aggregate",
+    "answer_tokens",
     "assertions",
     "best_of",
     "between",
@@ -134,6 +136,7 @@ __all__ = [
     "effective_size",
     "efficiency_factor",
     "elite",
+    "exact_match",
     "expanded_tail",
     "expected",
     "expected_best_of",
@@ -180,6 +183,7 @@ __all__ = [
     "text_confidence",
     "thompson",
     "token_confidence",
+    "token_f1",
     "top_k",
     "top_k_spread",
     "tournament",
