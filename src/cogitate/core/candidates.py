@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from .errors import Failed, OutOfBudget
 from .requests import Completion
-from .task import EMPTY, ToolCall
+from .task import EMPTY, ToolCall, with_calls
 from .usage import UNITS
 
 S = TypeVar("S")
@@ -40,6 +40,11 @@ class Artifact:
     """Digest of the bytes of an image, video or snapshot."""
     calls: tuple[ToolCall, ...] = ()
     """The tools it calls; the answer is then the JSON of all calls, so that votes can be held on them."""
+
+    @property
+    def said(self) -> str:
+        """The text and the calls of tools: what a judge is shown, and what tells two answers apart."""
+        return with_calls(self.text, self.calls) if self.calls else self.text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Generator
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast, get_args
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, cast, get_args
 
 from .codec import decode, encode
 from .prompt import Prompt
@@ -164,6 +164,9 @@ class Regex:
 
     pattern: str
 
+
+ANY_JSON: Final = '{"type":"object"}'
+"""The schema of any JSON object, for callers that name none."""
 
 Constraint = JsonSchema | Choice | Grammar | Regex
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -54,6 +54,16 @@ class ToolCall:
     def said(self) -> dict[str, str]:
         """What is called, without the id, which differs between samples that call the same."""
         return {"name": self.name, "arguments": self.arguments}
+
+
+def with_calls(text: str, calls: Sequence[ToolCall]) -> str:
+    r"""A text, and the calls that come with it as JSON without their ids, for whoever judges or revises it.
+
+    >>> with_calls("Look.", [ToolCall("7", "find", "{}")])
+    'Look.\n[{"name": "find", "arguments": "{}"}]'
+    """
+    spelt = json.dumps([call.said for call in calls], ensure_ascii=False) if calls else ""
+    return "\n".join(piece for piece in (text, spelt) if piece)
 
 
 @dataclass(frozen=True, slots=True)

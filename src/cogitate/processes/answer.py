@@ -17,11 +17,12 @@ from cogitate.core.requests import (
     Sampling,
 )
 from cogitate.core.seeds import Seed
-from cogitate.core.task import Task
+from cogitate.core.task import Manner, Task, with_calls
 from cogitate.core.until import Until
-from cogitate.rules.extraction import extract
 
 from ._attempts import asked_again, remembering, shown, told
+from ._calls import answered
+from ._manner import enforced, in_manner, without_stop
 from .asking import prompt_of, split_steps
 from .presets import DEFAULT_SAMPLING, Examples
 
@@ -40,16 +41,28 @@ class Draft:
     completion: Completion | None = None
     attempt: int = 0
     """How often it was revised."""
+    manner: Manner | None = None
+    """How the caller wants it said."""
+    constraint: str = ""
+    """The schema under which the caller wants it decoded."""
 
     @property
     def text(self) -> str:
         """What was written so far, a begun turn of the task's included."""
         return self.prompt.prefill + (self.completion.text if self.completion else "")
 
+    @property
+    def attempted(self) -> str:
+        """The text, and the tools it calls as a reviser is shown them."""
+        return with_calls(self.text, () if self.completion is None else self.completion.calls)
+
 
 @dataclass(frozen=True)
 class Answer:
     """Answers in one shot; can revise an answer and combine several.
+
+    Where the task says how it wants to be answered, every field of its `Manner` is honoured; the tools it calls
+    are the answer, and nothing is executed.
 
     >>> flow = Answer().step(Draft(Prompt.raw("2 + 2?"), Prompt.raw("2 + 2?"), "number"), Seed(0))
     >>> request = flow.send(None)
@@ -83,13 +96,21 @@ class Answer:
         """Word the question."""
         question = prompt_of(task, "answer", self.instruction, self.examples)
         schema = task.schema if task.kind == "json" else ""
-        return Draft(question, question, task.kind, task.options, schema)
+        return Draft(
+            question,
+            question,
+            task.kind,
+            task.options,
+            schema,
+            manner=task.manner,
+            constraint=enforced(task),
+        )
 
     async def step(self, state: Draft, seed: Seed) -> Draft:
         """Answer it; an answered draft stays as it is."""
         if state.completion is not None:
             return state
-        return replace(state, completion=await self._ask(state.prompt, state.schema, seed))
+        return replace(state, completion=await self._ask(state, state.prompt, seed))
 
     def done(self, state: Draft) -> bool:
         """Whether it is answered."""
@@ -99,13 +120,15 @@ class Answer:
         """The text and the answer in it; a text that was cut has none."""
         text, completion = state.text, state.completion
         complete = completion is not None and completion.finish != "limit"
+        calls = () if completion is None else completion.calls
         return Artifact(
             text=text,
-            answer=extract(text, state.kind, complete=complete, options=state.options),
-            kind=state.kind,
+            answer=answered(text, calls, state.kind, complete, state.options),
+            kind="json" if calls else state.kind,
             complete=complete,
             steps=split_steps(text, self.separators),
             completions=() if completion is None else (completion,),
+            calls=calls,
         )
 
     async def preview(self, state: Draft) -> Artifact:
@@ -114,7 +137,10 @@ class Answer:
 
     async def revise(self, state: Draft, critique: Critique, seed: Seed) -> Draft:
         """Answer again, told what is wrong; without a critique, told to look again."""
-        said = [(done.text, done.ids)] if (done := state.completion) is not None else []
+        done = state.completion
+        said = [] if done is None else [(done.text, done.ids)]
+        if done is not None and done.calls:
+            said = [(state.attempted.removeprefix(state.prompt.prefill), ())]
         steps = len(split_steps(state.text, self.separators))
         prompt = asked_again(state.question, state.prompt, said, told(critique, steps))
         return await self._after(state, prompt, seed)
@@ -124,7 +150,7 @@ class Answer:
         if not parents:
             raise InvalidInput("mutate was asked for without parents; give at least one draft")
         first = parents[0]
-        prompt = shown(first.question, [parent.text for parent in parents])
+        prompt = shown(first.question, [parent.attempted for parent in parents])
         return await self._after(first, prompt, seed)
 
     def remembering(self, state: Draft, attempts: int) -> Draft:
@@ -132,20 +158,22 @@ class Answer:
         return replace(state, prompt=remembering(state.question, state.prompt, attempts - 1))
 
     def at_strength(self, strength: float) -> Answer:
-        """The strength of mutation is the temperature."""
+        """The strength of mutation is the temperature, where the caller asks for none."""
         return replace(self, sampling=replace(self.sampling, temperature=strength))
 
     async def _after(self, state: Draft, prompt: Prompt, seed: Seed) -> Draft:
-        completion = await self._ask(prompt, state.schema, seed)
+        completion = await self._ask(state, prompt, seed)
         return replace(state, prompt=prompt, completion=completion, attempt=state.attempt + 1)
 
-    async def _ask(self, prompt: Prompt, schema: str, seed: Seed) -> Completion:
+    async def _ask(self, state: Draft, prompt: Prompt, seed: Seed) -> Completion:
+        schema, manner = state.schema, state.manner
         constraint: Constraint | None = JsonSchema(schema) if self.constrained and schema else None
-        return await Generate(
+        cap = self.max_tokens if manner is None else manner.max_tokens or self.max_tokens
+        request = Generate(
             prompt,
             seed=seed.int(),
-            max_tokens=self.max_tokens,
-            least_tokens=self.max_tokens // 4,
+            max_tokens=cap,
+            least_tokens=cap // 4,
             sampling=self.sampling,
             logprobs=self.logprobs,
             constraint=constraint,
@@ -153,3 +181,4 @@ class Answer:
             final=self.final,
             role=self.role,
         )
+        return without_stop(manner, await in_manner(request, manner, state.constraint))

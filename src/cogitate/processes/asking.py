@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from cogitate.core.errors import InvalidInput
 from cogitate.core.prompt import Prompt
 from cogitate.core.task import Message, Task
 from cogitate.core.templates import digests
@@ -40,7 +41,8 @@ def prompt_of(
 
     The instruction is the system message, before the task's own if it has one. Context stands before
     the first question, so that questions on the same material share a prefix. A conversation that ends
-    with the assistant is continued word for word.
+    with the assistant is continued word for word. To a conversation whose caller wants it bare, or with
+    tools, nothing is added.
 
     >>> prompt = prompt_of(Task.of("2 + 2?", kind="number"), examples=(("1 + 1?", "#### 2"),))
     >>> [message.role for message in prompt.messages]
@@ -51,7 +53,12 @@ def prompt_of(
         style: the family of instructions.
         instruction: takes the place of the prompt file's; empty for none at all.
         examples: worked examples, shown as turns.
+
+    Raises:
+        InvalidInput: where the task has a context, and its manner wants nothing added.
     """
+    if task.manner is not None and task.manner.untouched:
+        return _untouched(task)
     told = instruction_for(task, style) if instruction is None else instruction
     turns = list(task.messages)
     if turns[0].role == "system":
@@ -69,6 +76,16 @@ def prompt_of(
     messages = [*system, *shown, *_with_context(task, turns)]
     prompt = Prompt.chat(*messages)
     return prompt.then(begun) if begun else prompt
+
+
+def _untouched(task: Task) -> Prompt:
+    if task.context:
+        field = "bare" if task.manner is not None and task.manner.bare else "tools"
+        raise InvalidInput(
+            f"the manner of the task has {field}, so that nothing may be added to its messages, but it has a "
+            "context; put the context into a message"
+        )
+    return Prompt.chat(*task.messages)
 
 
 def _with_context(task: Task, turns: Sequence[Message]) -> list[Message]:

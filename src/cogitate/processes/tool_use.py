@@ -17,6 +17,7 @@ from cogitate.core.task import Message, Task
 from cogitate.rules.extraction import extract
 
 from ._files import fill
+from ._manner import refuse_manner
 from .asking import instruction_for, prompt_of
 from .presets import DEFAULT_SAMPLING
 
@@ -114,7 +115,12 @@ class ToolUse:
             raise InvalidInput("turns and max_tokens of a talk with tools must be at least 1")
 
     async def start(self, task: Task, seed: Seed) -> Talk:
-        """Word the question, and say which tools there are."""
+        """Word the question, and say which tools there are.
+
+        Raises:
+            InvalidInput: where the task says how it wants to be answered, which a talk cannot promise.
+        """
+        refuse_manner(task, "a talk with tools")
         asked, listed = instruction_for(task, "answer"), "\n".join(f"- {t}" for t in self.tools)
         told = (
             fill("tools_json", answer=asked, tools=listed)

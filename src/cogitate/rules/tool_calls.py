@@ -50,6 +50,24 @@ def read_calls(answer: str, exclude: Collection[str] = ()) -> CalledTools | None
     return CalledTools(names, whole) if calls else None
 
 
+def spelt_calls(calls: Sequence[tuple[str, str]]) -> str | None:
+    """Calls, each a tool's name and its arguments as JSON text, in the one spelling of their answer.
+
+    `None` where there are none, or where one is malformed: such an answer abstains.
+
+    >>> spelt_calls([("find", '{"b": 1.0, "a": "x"}')])
+    '[{"arguments":{"a":"x","b":1},"name":"find"}]'
+    >>> spelt_calls([("find", '{"b": ')]) is None
+    True
+    """
+    try:
+        read = [_call({"name": name, "arguments": arguments}, ()) for name, arguments in calls]
+        spelt = _spelt([{"name": name, "arguments": arguments} for name, arguments in read])
+    except (ValueError, RecursionError):
+        return None
+    return spelt if calls else None
+
+
 def nested_values(outer: Sequence[int | None], inner: Sequence[int | None]) -> dict[int, float]:
     """A value for each inner class: first by the votes of its outer class, then by its own.
 

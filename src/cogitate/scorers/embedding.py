@@ -43,7 +43,7 @@ def part_of(artifact: Artifact, part: Part) -> str | None:
     if part == "step":
         steps = steps_of(artifact)
         return steps[-1].strip() or None if steps else None
-    text = artifact.text if part == "text" else artifact.answer
+    text = artifact.said if part == "text" else artifact.answer
     return (text or "").strip() or None if artifact.complete else None
 
 

@@ -75,7 +75,7 @@ class Judge:
         return Budget(calls=calls, tokens_out=(calls * self.max_tokens) // 2 + self.max_tokens)
 
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return await each_once(states, lambda a: (a.text, a.complete), lambda a: self._one(task, a))
+        return await each_once(states, lambda a: (a.said, a.complete), lambda a: self._one(task, a))
 
     async def _one(self, task: Task, artifact: Artifact) -> Score | Unscored:
         prompt = self._prompt(task, artifact)
@@ -121,7 +121,7 @@ class Judge:
         return mark if self.scale[0] <= mark <= self.scale[1] else None
 
     def _prompt(self, task: Task, artifact: Artifact) -> Prompt:
-        question, answer = quoted(question_of(task)), quoted(artifact.text)
+        question, answer = quoted(question_of(task)), quoted(artifact.said)
         text = prompt_file("judge").substitute(
             mark=mark_for(question, answer),
             question=question,

@@ -48,7 +48,7 @@ class PTrue:
         return Budget(calls=states * (2 if self.swapped else 1))
 
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return await each_once(states, lambda a: a.text, lambda a: self._one(task, a.text))
+        return await each_once(states, lambda a: a.said, lambda a: self._one(task, a.said))
 
     async def _one(self, task: Task, text: str) -> Score | Unscored:
         ways = (False, True) if self.swapped else (False,)

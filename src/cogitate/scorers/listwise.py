@@ -80,7 +80,7 @@ class ListwiseJudge:
         return Budget(calls=calls, tokens_out=calls * self.max_tokens // 2 + self.max_tokens)
 
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        players = sorted({a.text for a in states})
+        players = sorted({a.said for a in states})
         if len(players) == 1:
             return [Score(1.0, features={"stage": (0.0,), "compared": (0.0,)})] * len(states)
         standing: dict[str, _Standing] = {}
@@ -104,7 +104,7 @@ class ListwiseJudge:
                 players += best[: (len(block) + 1) // 2] if len(blocks) > 1 else []
             players.sort()
             stage += 1
-        return [_score(a.text, standing, dead, stage) for a in states]
+        return [_score(a.said, standing, dead, stage) for a in states]
 
     async def _block(
         self, task: Task, block: Sequence[str], seed: Seed

@@ -33,7 +33,7 @@ def steps_of(artifact: Artifact) -> tuple[str, ...]:
     """
     if artifact.steps:
         return artifact.steps
-    return tuple(part.strip() for part in _BLANK_LINES.split(artifact.text) if part.strip())
+    return tuple(part.strip() for part in _BLANK_LINES.split(artifact.said) if part.strip())
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class OutcomeReward:
         return Budget(calls=states)
 
     async def __call__(self, task: Task, states: Sequence[Artifact]) -> Sequence[Score | Unscored]:
-        return await each_once(states, lambda a: a.text, lambda a: self._one(task, a.text))
+        return await each_once(states, lambda a: a.said, lambda a: self._one(task, a.text))
 
     async def _one(self, task: Task, text: str) -> Score | Unscored:
         if not text.strip():
