@@ -21,12 +21,16 @@ from cogitate.core.requests import (
 )
 from cogitate.core.task import Attachment, Manner, Message, Task, ToolCall
 from cogitate.core.until import Contains, Repeats
+from cogitate.testing import FakeEngine
 
 CHAT = Prompt.chat(Message("system", "Be brief."), Message("user", "Was ist ½?"))
 SEEN = Prompt.chat(
     Message("user", "See.", (Attachment("image/png", "abc", "http://x/y.png"),)),
 )
 FIND = json.dumps({"type": "function", "function": {"name": "find", "parameters": {}}})
+_SAID = (
+    "Step 1: compare, 47 + 42 = 89.\n\nStep 2: check, 6 + 48 = 54.\n\nSo the answer is 62.\n#### 62"
+)
 CALL = ToolCall("call_1", "find", '{"q": "oak"}')
 
 
@@ -131,6 +135,12 @@ def test_calls_count_in_the_size_of_a_prompt() -> None:
 )
 def test_what_has_calls_or_a_manner_comes_back(value: object) -> None:
     assert decode(type(value), json.loads(json.dumps(encode(value)))) == value
+
+
+def test_what_fakes_draw_from_is_written_as_before() -> None:
+    assert repr(Sampling(0.2, 1)) == "Sampling(temperature=0.2, top_p=1.0, top_k=0, min_p=0.0)"
+    assert repr(Sampling(presence_penalty=1)).endswith("min_p=0.0, presence_penalty=1.0)")
+    assert FakeEngine().write(Generate(CHAT, 7)).text == _SAID
 
 
 def test_what_says_nothing_new_is_written_as_before() -> None:

@@ -136,6 +136,12 @@ class Sampling:
         for name in _FRACTIONS:
             object.__setattr__(self, name, float(getattr(self, name)))
 
+    def __repr__(self) -> str:
+        """As it was before there were penalties, where there are none: fakes draw from it."""
+        said = ("temperature", "top_p", "top_k", "min_p")
+        said += tuple(name for name in _FRACTIONS if name not in said and getattr(self, name))
+        return f"Sampling({', '.join(f'{name}={getattr(self, name)!r}' for name in said)})"
+
 
 @dataclass(frozen=True, slots=True)
 class JsonSchema:
