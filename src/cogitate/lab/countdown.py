@@ -48,7 +48,7 @@ class CountdownProblem:
         (True, False, False)
         """
         try:
-            value, used = _evaluated(expression)
+            value, used = evaluated(expression)
         except (ValueError, ZeroDivisionError):
             return False
         left = list(self.numbers)
@@ -135,11 +135,15 @@ def _operation(a: Fraction, b: Fraction, sign: str) -> Fraction | None:
 _TOKEN = re.compile(r"\s*(\d{1,9}|[-+*/()])")
 
 
-def _evaluated(text: str) -> tuple[Fraction, list[int]]:
+def evaluated(text: str) -> tuple[Fraction, list[int]]:
     """The value of an expression and the numbers in it, read by precedence and never run.
+
+    >>> evaluated("(6 - 4) * 12")
+    (Fraction(24, 1), [6, 4, 12])
 
     Raises:
         ValueError: for anything but numbers, four operations and brackets.
+        ZeroDivisionError: where it divides by 0.
     """
     if len(text) > 500 or text.count("(") > MAX_BRACKETS:
         raise ValueError("an expression longer or deeper than a puzzle needs")

@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, cast, get_type_hints
+from typing import Any, Final, cast, get_args, get_type_hints
 
 from cogitate.assembly.factory import nearest
 from cogitate.core.errors import InvalidInput
@@ -18,8 +18,14 @@ from cogitate.core.task import EMPTY, KINDS
 from .files import FORMATS
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_WANTED: Final = (
+    ("tuple", "a list of texts"),
+    ("Mapping", "a table"),
+    ("bool", "true or false"),
+    ("str", "text"),
+    ("int", "a whole number"),
+)
 _SHA: Final = re.compile(r"[0-9a-f]{64}|")
-_NOTHING: Final = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ class Data:
     """Questions that the task asks; 0 where they are to be counted."""
     where: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     """Field to value: only rows that have it."""
+    start: int = 0
+    """Only rows from this one on, counted from 0."""
+    stop: int = 0
+    """Only rows before this one; 0 for all."""
     skip: tuple[str, ...] = ()
     """Places of rows that are left out because they are broken, such as `row 7`."""
     ids: str = ""
@@ -124,6 +134,8 @@ def read_definition(file: Path | Traversable, base: Path | None = None) -> Defin
 
 @dataclass(frozen=True, slots=True)
 class _Table:
+    """A table of a TOML file, read field by field."""
+
     file: str
     text: str
     table: str
@@ -142,82 +154,83 @@ class _Table:
         return shape(**found)
 
     def value(self, name: str, value: Any, hint: Any) -> Any:
-        if hint in (Data, Fields):
-            if not isinstance(value, dict):
-                raise self.wrong(name, f"a table [{name}] was expected")
-            return _Table(self.file, self.text, name).read(cast("dict[str, Any]", value), hint)
-        if isinstance(value, list) and "tuple" in str(hint):
-            items = cast("list[Any]", value)
-            if not all(isinstance(item, str) for item in items):
-                raise self.wrong(name, "a list of texts was expected")
-            return tuple(items)
-        if isinstance(value, dict) and "Mapping" in str(hint):
-            return MappingProxyType(dict(cast("dict[str, Any]", value)))
-        for wanted, told in ((bool, "true or false"), (int, "a whole number"), (str, "text")):
-            if hint is wanted and type(value) is not wanted:
-                raise self.wrong(name, f"{told} was expected, not {str(value)[:40]!r}")
-        if not isinstance(value, bool | int | str) or (
-            hint is not bool and isinstance(value, bool)
-        ):
-            raise self.wrong(name, f"{str(value)[:40]!r} does not fit here")
-        return value
+        """A field's value as its type wants it."""
+        match value:
+            case dict() if hint in (Data, Fields):
+                inner = _Table(self.file, self.text, name)
+                return inner.read(cast("dict[str, Any]", value), hint)
+            case dict() if "Mapping" in str(hint):
+                return MappingProxyType({**cast("dict[str, Any]", value)})
+            case list() if "tuple" in str(hint):
+                items = cast("list[Any]", value)
+                if all(isinstance(item, str) for item in items):
+                    return tuple(items)
+            case bool() | int() | str() if type(value) in (hint, *get_args(hint)):
+                return value
+            case _:
+                pass
+        told = next((words for part, words in _WANTED if part in str(hint)), "a table")
+        raise self.wrong(name, f"{told} was expected, not {str(value)[:40]!r}")
 
     def wrong(self, name: str, what: str) -> InvalidInput:
         """The complaint, with the line on which the field stands."""
+        said = f"{self.table}.{name}" if self.table else name
+        return InvalidInput(f"{self.file}, line {self._line(name)}: {said}: {what}")
+
+    def _line(self, name: str) -> int:
         inside = not self.table
         for number, line in enumerate(self.text.splitlines(), 1):
             if heading := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
                 inside = heading[1] == self.table
                 if not self.table and heading[1] == name:
-                    break
+                    return number
             elif inside and re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*[=.]", line):
-                break
-        else:
-            number = 1
-        said = f"{self.table}.{name}" if self.table else name
-        return InvalidInput(f"{self.file}, line {number}: {said}: {what}")
+                return number
+        return 1
 
 
 def _check(made: Definition, top: _Table) -> None:
+    from cogitate.processes import PRESETS
+
     from .graders import GRADERS
 
-    data, named = _Table(top.file, top.text, "data"), _Table(top.file, top.text, "fields")
     if not _NAME.fullmatch(made.name):
         raise top.wrong("name", "letters, digits, '-', '_' and '.' were expected, 64 at most")
-    if made.kind not in KINDS:
-        raise top.wrong("kind", f"there is no answer kind {made.kind!r}{nearest(made.kind, KINDS)}")
-    if made.grader not in GRADERS:
-        raise top.wrong(
-            "grader", f"there is no grader {made.grader!r}{nearest(made.grader, GRADERS)}"
-        )
-    if not made.data.file:
-        raise InvalidInput(f"{top.file}: data.file is missing: it says where the questions lie")
-    if made.data.format and made.data.format not in FORMATS:
-        raise data.wrong(
-            "format", f"there is no format {made.data.format!r}{nearest(made.data.format, FORMATS)}"
+    known = (("kind", KINDS), ("grader", GRADERS), ("preset", ("", *PRESETS)))
+    for name, allowed in known:
+        chosen = getattr(made, name)
+        if chosen not in allowed:
+            raise top.wrong(name, f"there is no {name} {chosen!r}{nearest(chosen, allowed)}")
+    _check_data(made.data, _Table(top.file, top.text, "data"))
+    _check_fields(made, _Table(top.file, top.text, "fields"))
+
+
+def _check_data(data: Data, table: _Table) -> None:
+    if not data.file:
+        raise InvalidInput(f"{table.file}: data.file is missing: it says where the questions lie")
+    if data.format not in ("", *FORMATS):
+        raise table.wrong(
+            "format", f"there is no format {data.format!r}{nearest(data.format, FORMATS)}"
         )
     for name in ("sha256", "ids_sha256"):
-        if not _SHA.fullmatch(getattr(made.data, name)):
-            raise data.wrong(name, "64 hexadecimal digits in small letters were expected")
-    if made.data.rows < 0:
-        raise data.wrong("rows", "a number of at least 1 was expected")
-    if made.grader == "tests" and not made.fields.tests:
-        raise InvalidInput(
-            f"{top.file}: fields.tests is missing: the tests that an answer must pass"
-        )
-    if made.grader == "expression" and not (made.fields.numbers and made.fields.target):
-        raise InvalidInput(f"{top.file}: fields.numbers and fields.target are missing")
-    chooses = made.fields.options or made.fields.labels or made.fields.options_in_question
+        if not _SHA.fullmatch(getattr(data, name)):
+            raise table.wrong(name, "64 hexadecimal digits in small letters were expected")
+    for name in ("rows", "start", "stop"):
+        if getattr(data, name) < 0:
+            raise table.wrong(name, "a number of at least 0 was expected")
+
+
+def _check_fields(made: Definition, table: _Table) -> None:
+    named = made.fields
+    if made.grader == "tests" and not named.tests:
+        raise InvalidInput(f"{table.file}: fields.tests is missing: what an answer must pass")
+    if made.grader == "expression" and not (named.numbers and named.target):
+        raise InvalidInput(f"{table.file}: fields.numbers and fields.target are missing")
+    chooses = bool(named.options or named.labels or named.options_in_question)
     if chooses and made.kind != "choice":
-        raise named.wrong("options", f"only a choice has options, and the kind is {made.kind}")
+        raise table.wrong("options", f"only a choice has options, and the kind is {made.kind}")
     if made.kind == "choice" and not chooses:
         raise InvalidInput(
-            f"{top.file}: fields.options is missing: a choice needs options, labels or options_in_question"
+            f"{table.file}: fields.options is missing: a choice needs options, labels or "
+            "options_in_question"
         )
-    if made.preset:
-        from cogitate.processes import PRESETS
-
-        if made.preset not in PRESETS:
-            raise top.wrong(
-                "preset", f"there is no preset {made.preset!r}{nearest(made.preset, PRESETS)}"
-            )

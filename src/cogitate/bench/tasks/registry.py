@@ -150,4 +150,4 @@ def _ids(made: Definition, directory: Path | None, *, any_version: bool) -> froz
         raise InvalidInput(f"{file.name}: ids were expected ({problem})") from problem
     if not isinstance(held, dict | list):
         raise InvalidInput(f"{file.name}: a JSON object or list of ids was expected")
-    return frozenset(str(key) for key in cast("list[Any]", list(held)))
+    return frozenset(str(key) for key in cast("dict[str, Any] | list[Any]", held))

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import Any, Final, cast
@@ -34,7 +35,9 @@ def items_of(made: Definition, file: Path, ids: frozenset[str] | None = None) ->
     """
     seen: set[int] = set()
     asked = 0
-    for number, (where, row) in enumerate(rows_of(file, made.data.format)):
+    stop = made.data.stop or None
+    numbered = islice(enumerate(rows_of(file, made.data.format)), made.data.start, stop)
+    for number, (where, row) in numbered:
         if where.rpartition(", ")[2] in made.data.skip or not _counts(row, made.data.where):
             continue
         reader = RowReader(made, where, row)
