@@ -1,0 +1,186 @@
+"""The one thread that speaks with the database, so that the event loop never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from .records import Record, keep
+from .refusals import Overloaded
+from .tables import reason_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+_BATCH: Final = 64
+_TRIES: Final = 3
+_RECORDS: Final = 500
+_MOST_RECORDS: Final = 100_000
+_AGAIN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    run: Callable[[Connection], Any]
+    future: asyncio.Future[Any] | None
+    loop: asyncio.AbstractEventLoop | None
+
+
+class Writer:
+    """Runs what it is given, in order, many in one transaction; writes records behind everybody's back.
+
+    What waits meanwhile is served together, so that sixty-four requests at once cost one transaction. A
+    transaction that fails because another process was in its way is tried again.
+    """
+
+    def __init__(self, engine: Engine, tick: Callable[[Connection], None], every_s: float) -> None:
+        """Start the thread.
+
+        Args:
+            engine: the database.
+            tick: run every `every_s` seconds, between the requests.
+            every_s: how often.
+        """
+        self.engine = engine
+        self.lost = 0
+        """Records that were dropped because the database did not take them for too long."""
+        self._tick, self._every_s = tick, every_s
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._records: deque[Record] = deque()
+        self._closing = False
+        self._thread = threading.Thread(target=self._live, name="cogitate-accounts", daemon=True)
+        self._thread.start()
+
+    def ask(self, run: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Run this in a transaction; the reply comes to the running event loop.
+
+        Raises (at its await):
+            Overloaded: where the database cannot be used now.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._work.put(_Work(run, future, loop))
+        return future
+
+    def tell(self, run: Callable[[Connection], Any]) -> None:
+        """Run this in a transaction, some time soon and in order."""
+        self._work.put(_Work(run, None, None))
+
+    def record(self, record: Record) -> None:
+        """Write this some time soon."""
+        if len(self._records) < _MOST_RECORDS:
+            self._records.append(record)
+        else:
+            self.lost += 1
+
+    def close(self) -> None:
+        """Write what is left and end the thread; may be called twice."""
+        if not self._closing:
+            self._closing = True
+            self._work.put(None)
+        self._thread.join()
+
+    def _live(self) -> None:
+        due = time.monotonic()
+        while True:
+            batch: list[_Work] = []
+            ending = False
+            with contextlib.suppress(queue.Empty):
+                found = self._work.get(timeout=max(0.0, due - time.monotonic()))
+                while True:
+                    if found is None:
+                        ending = True
+                        break
+                    batch.append(found)
+                    if len(batch) == _BATCH:
+                        break
+                    found = self._work.get_nowait()
+            if batch:
+                self._serve(batch)
+            if ending or len(self._records) >= _RECORDS or time.monotonic() >= due:
+                self._write()
+            if ending:
+                return
+            if time.monotonic() >= due:
+                self._guarded(self._tick)
+                due = time.monotonic() + self._every_s
+
+    def _serve(self, batch: list[_Work]) -> None:
+        try:
+            done = self._tried(lambda connection: [work.run(connection) for work in batch])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, DBAPIError):
+                for work in batch:  # one of them is at fault, and the others need not suffer
+                    self._serve([work])
+                return
+            self._complain(error)
+            done = [_refused(error)] * len(batch)
+        self._deliver(batch, done)
+
+    def _tried(self, run: Callable[[Connection], T]) -> T:
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                with self.engine.begin() as connection:
+                    return run(connection)
+            except DBAPIError:
+                if not left:
+                    raise
+                time.sleep(0.01)
+        raise AssertionError
+
+    def _deliver(self, batch: list[_Work], done: list[Any]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+        for work, result in zip(batch, done, strict=True):
+            if work.future is not None and work.loop is not None:
+                by_loop.setdefault(work.loop, []).append((work.future, result))
+        for loop, answers in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # a loop that is closed waits for nothing
+                loop.call_soon_threadsafe(_answer, answers)
+
+    def _write(self) -> None:
+        # Taken one by one from a deque: the event loop adds to its other end meanwhile.
+        records = [self._records.popleft() for _ in range(len(self._records))]
+        if records and not self._guarded(lambda connection: keep(connection, records)):
+            self._records.extendleft(reversed(records))
+
+    def _guarded(self, run: Callable[[Connection], Any]) -> bool:
+        try:
+            self._tried(run)
+        except Exception as error:
+            self._complain(error)
+            return False
+        return True
+
+    def _complain(self, error: Exception) -> None:
+        # Not its traceback: parameters of statements hold names of models that clients sent.
+        said = reason_of(error) if isinstance(error, SQLAlchemyError) else type(error).__name__
+        _LOG.warning("the accounts of the gateway could not be written: %s", said)
+
+
+def _refused(error: Exception) -> Exception:
+    if isinstance(error, SQLAlchemyError):
+        return Overloaded("the accounts of this gateway cannot be used now", _AGAIN_S)
+    return error
+
+
+def _answer(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, result in answers:
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
