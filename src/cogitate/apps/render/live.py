@@ -10,10 +10,11 @@ from cogitate.core.events import Answered, Noted
 from cogitate.core.usage import ZERO, Budget, Usage
 from cogitate.drive.grove import Grove
 from cogitate.drive.notes import LONGEST
+from cogitate.drive.showing import worth_watching
 
 from .clean import one_line
 from .spending import Spending
-from .tree import Style, key, tree_lines, worth_watching
+from .tree import Style, key, tree_lines
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Drawing search trees: what is worth the room, and how a line of it looks."""
+"""Drawing search trees: how a line of them looks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cogitate.drive.grove import Branch, Grove
+from cogitate.drive.showing import worth_showing
 
 from .clean import one_line
 
@@ -26,9 +27,6 @@ _MARKS: Final = {
 _KEY: Final = {"cut": "cut by the budget", "lost": "lost to a failure"}
 _GUIDES: Final = ("└── ", "├── ", "│   ", "    ")
 _ASCII_GUIDES: Final = ("`-- ", "+-- ", "|   ", "    ")
-_CLIMB = 64
-_DEEPEST = 24
-"""Generations shown one by one; what is deeper is shown only where it is best, newest or chosen."""
 
 
 @dataclass(frozen=True)
@@ -60,60 +58,6 @@ class SearchTree:
         if self.grove.nodes > len(shown):
             yield Text(f"and {self.grove.nodes - len(shown):,} more nodes", style="dim")
         yield Text(key(shown, plain), style="dim")
-
-
-def worth_showing(grove: Grove, most: int) -> list[Branch]:
-    """At most so many nodes: all, or the chosen, the best and those with the first generations."""
-    if grove.nodes <= most:
-        return [node for node in grove.every() if _generation(node) <= _DEEPEST]
-    picked: dict[int, Branch] = {}
-    for node in (*grove.winners(), *grove.best()):
-        _pick(picked, node, most)
-    for node in _generations(grove):
-        if len(picked) >= most:
-            break
-        picked[id(node)] = node
-    return list(picked.values())
-
-
-def worth_watching(grove: Grove, most: int) -> list[Branch]:
-    """At most so many nodes: the chosen, and by turns the best and the newest, without a look at all."""
-    picked: dict[int, Branch] = {}
-    best, newest = grove.best(), grove.newest()
-    for node in grove.winners()[: max(1, most // 4)]:
-        _pick(picked, node, most)
-    for place in range(max(len(best), len(newest))):
-        for among in (best, newest):
-            if place < len(among):
-                _pick(picked, among[place], most)
-        if len(picked) >= most:
-            break
-    return list(picked.values())
-
-
-def _pick(picked: dict[int, Branch], node: Branch, most: int) -> None:
-    """A node and those above it, while there is room; those in between that lack it are skipped over."""
-    place: Branch | None = node
-    for _ in range(_CLIMB):
-        if place is None or id(place) in picked or len(picked) >= most:
-            return
-        picked[id(place)] = place
-        place = place.above
-
-
-def _generations(grove: Grove) -> Iterator[Branch]:
-    """Generation by generation, as deep as is shown."""
-    now = [node for node in grove.every() if node.above is None]
-    for _ in range(_DEEPEST + 1):
-        yield from now
-        now = [child for node in now for child in node.children]
-
-
-def _generation(node: Branch) -> int:
-    found = 0
-    while node.above is not None and found <= _DEEPEST:
-        node, found = node.above, found + 1
-    return found
 
 
 @dataclass(frozen=True, slots=True)
