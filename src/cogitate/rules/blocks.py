@@ -54,7 +54,7 @@ def expected_weighted(
 
     As the scorer `weighted(...)` does: a sample without class or score adds nothing; where a subset holds a negative
     score, the ranks of its scores are summed instead. Within a class the mean correctness counts, ties by `first` fall
-    on all tied classes alike, and a subset without votes is wrong. All subsets are looked at where there are at most
+    on all tied classes alike, and of a subset in which no answer has a score any sample may be picked. All subsets are looked at where there are at most
     `at_most`, else blocks of random orders.
 
     Raises:

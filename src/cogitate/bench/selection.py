@@ -1,0 +1,390 @@
+"""Selection methods compared offline: one pool of samples, every method, every N, by unbiased sub-sampling.
+
+Every number is a mean over subsets of the samples, never the first N: in closed form for the random pick, the
+majority, best-of and coverage; for weighted votes over evenly drawn subsets, with their standard error told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final, Generic
+
+from cogitate.core.errors import InvalidInput
+from cogitate.core.seeds import Seed
+from cogitate.core.usage import Usage
+from cogitate.rules.blocks import expected_weighted
+from cogitate.rules.statistics import bootstrap, pass_at_k
+from cogitate.rules.subsampling import Expected, expected_best_of, expected_majority
+from cogitate.rules.votes import Tie
+
+from .metrics.cells import bootstrapped
+from .metrics.costs import COST_UNITS, DRAWS, NOTHING_KNOWN, Cost, Shape, amounts, cost_of
+from .metrics.pairs import paired
+from .metrics.values import Accuracy, Amount, Coverage, Curve, Difference, Point, V, Value
+from .results import Drawn, Pool
+
+SUBSETS: Final = 200
+"""Subsets of each question, for votes that have no closed form."""
+
+RANDOM: Final = "random"
+MAJORITY: Final = "majority"
+WEIGHTED: Final = "weighted"
+BEST_OF: Final = "best_of"
+ORACLE: Final = "coverage"
+
+_Rule = Callable[[Drawn, int, int], Expected]
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Value):
+    """A part of a gain: a difference of expected shares over the same questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Where the gain of a method at N comes from, beside a random pick of one sample.
+
+    `total` = `covered` - `lost`: of what N samples cover beyond one, selection finds all but what it lost.
+    """
+
+    n: int
+    total: Share
+    """Accuracy at N less pass@1."""
+    covered: Share
+    """Coverage at N less pass@1: what a perfect selection would have gained."""
+    lost: Share
+    """Coverage at N less accuracy at N: right samples that were there and not chosen."""
+    answering: Share
+    """What picking at random among those of the N that have an answer gains: the part that needs no selection."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionLine(Generic[V]):
+    """One way of choosing, at every N."""
+
+    method: str
+    """`random`, `majority`, `weighted`, `best_of` or `coverage`."""
+    scorer: str
+    """The scorer's printed spec; empty where there is none."""
+    points: tuple[Point[V], ...]
+    """At every N; those where the pool is too small are not there."""
+    costs: tuple[dict[str, Amount | None], ...]
+    """Mean cost of a question at each point, the scorer's included."""
+    gains: tuple[Gain, ...] = ()
+    """At each point."""
+    against_random: Difference | None = None
+    """At the largest N, paired by question against one sample."""
+    against_majority: Difference | None = None
+    """At the largest N, paired by question."""
+
+    @property
+    def name(self) -> str:
+        """The method with its scorer."""
+        return f"{self.method}({self.scorer})" if self.scorer else self.method
+
+    def at(self, n: int) -> V:
+        """The value at N.
+
+        Raises:
+            KeyError: for an N that was not looked at.
+        """
+        for point in self.points:
+            if point.x == n:
+                return point.value
+        raise KeyError(n)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionTable:
+    """All ways of choosing from one pool; the coverage stands apart, because nobody can choose by it."""
+
+    task: str
+    model: str
+    process: str
+    seed: int
+    """Of the run that drew the samples."""
+    questions: int
+    samples: int
+    """That every question has at least."""
+    sizes: tuple[int, ...]
+    lines: tuple[SelectionLine[Accuracy], ...]
+    coverage: SelectionLine[Coverage]
+    abstained: float
+    """Share of samples without an answer; each counts as wrong."""
+    truncated: float
+    unscored: dict[str, float]
+    """Scorer to the share of samples that it could not judge; none of them is chosen while another is judged."""
+    tie: Tie
+    """How equal votes are decided: `first` lets the tied win alike often."""
+
+    def line(self, name: str) -> SelectionLine[Accuracy]:
+        """The line of this name, such as `majority`.
+
+        Raises:
+            KeyError: where there is none.
+        """
+        for found in self.lines:
+            if found.name == name:
+                return found
+        raise KeyError(name)
+
+    def curves(self, unit: str = "n") -> tuple[Curve[Accuracy], ...]:
+        """The lines as curves against N or a unit of cost; without those whose cost is unknown."""
+        return tuple(c for line in self.lines if (c := self._curve(line, unit)).points)
+
+    def coverage_curve(self, unit: str = "n") -> Curve[Coverage]:
+        """The coverage as a curve of its own kind."""
+        return self._curve(self.coverage, unit)
+
+    def _curve(self, line: SelectionLine[V], unit: str) -> Curve[V]:
+        if unit == "n":
+            points = line.points
+        else:
+            priced = [(p, c.get(unit)) for p, c in zip(line.points, line.costs, strict=True)]
+            points = tuple(
+                Point(a.estimate, p.value, p.label, a.estimated) for p, a in priced if a is not None
+            )
+        return Curve(self.task, self.model, line.name, unit, points)
+
+
+def sizes_of(samples: int) -> tuple[int, ...]:
+    """1, 2, 4, … as far as the samples reach, and all of them.
+
+    >>> sizes_of(12)
+    (1, 2, 4, 8, 12)
+    """
+    return tuple(sorted({*(1 << i for i in range(samples.bit_length())), samples}))
+
+
+def selection_table(
+    pool: Pool,
+    *,
+    sizes: Sequence[int] | None = None,
+    scorers: Sequence[str] | None = None,
+    shape: Shape = NOTHING_KNOWN,
+    tie: Tie = "first",
+    seed: int = 0,
+    subsets: int = SUBSETS,
+) -> SelectionTable:
+    """Every way of choosing from a pool, at every N, with intervals over questions.
+
+    Args:
+        pool: the samples of each question, graded and scored.
+        sizes: the N; by default 1, 2, 4, … and all samples that every question has.
+        scorers: those whose weighted votes and best-of are wanted; by default all that the pool holds.
+        shape: what is known of the model's size, for estimates of FLOPs and KV bytes.
+        tie: how equal votes are decided, `first` or `canonical`.
+        seed: of the bootstraps, and of the subsets where there is no closed form.
+        subsets: of each question, for these.
+
+    Raises:
+        InvalidInput: for no questions, an N that the pool does not reach, or a scorer that it does not hold.
+    """
+    samples = _checked(pool)
+    chosen = sizes_of(samples) if sizes is None else tuple(sorted(set(sizes)))
+    if not chosen or chosen[0] < 1 or chosen[-1] > samples:
+        raise InvalidInput(
+            f"N = {', '.join(map(str, chosen)) or '(none)'} was asked for; the pool of {pool.task} by {pool.model} "
+            f"has {samples} samples of every question"
+        )
+    held = _scorers(pool, scorers)
+    study = _Study(pool, chosen, shape, seed)
+    lines = [study.line(RANDOM, "", _random), study.line(MAJORITY, "", _majority(tie))]
+    for scorer in held:
+        lines.append(study.line(WEIGHTED, scorer, _weighted(scorer, tie, subsets)))
+        lines.append(study.line(BEST_OF, scorer, _best_of(scorer)))
+    every = [
+        (c, cut) for q in pool.questions for c, cut in zip(q.classes, q.truncated, strict=True)
+    ]
+    return SelectionTable(
+        pool.task,
+        pool.model,
+        pool.process,
+        pool.seed,
+        len(pool.questions),
+        samples,
+        chosen,
+        tuple(lines),
+        study.covered(),
+        fmean(c is None for c, _ in every),
+        fmean(cut for _, cut in every),
+        {s: fmean(v is None for q in pool.questions for v in q.scores[s]) for s in held},
+        tie,
+    )
+
+
+def _random(q: Drawn, n: int, seed: int) -> Expected:
+    return Expected(fmean(_right(q)))
+
+
+def _majority(tie: Tie) -> _Rule:
+    return lambda q, n, seed: expected_majority(q.classes, _right(q), n, tie=tie)
+
+
+def _weighted(scorer: str, tie: Tie, subsets: int) -> _Rule:
+    return lambda q, n, seed: expected_weighted(
+        q.classes, _right(q), q.scores[scorer], n, seed, tie=tie, draws=subsets
+    )
+
+
+def _best_of(scorer: str) -> _Rule:
+    return lambda q, n, seed: expected_best_of(_right(q), _known(q.scores[scorer]), n)
+
+
+def _covered(q: Drawn, n: int, seed: int) -> Expected:
+    return Expected(pass_at_k(len(q.correct), sum(_right(q)), n))
+
+
+def _right(q: Drawn) -> list[bool]:
+    """A sample without an answer is wrong, whatever the record says."""
+    return [r and c is not None for r, c in zip(q.correct, q.classes, strict=True)]
+
+
+def _known(scores: Sequence[float | None]) -> list[float | None]:
+    return [None if s is None or math.isnan(s) else s for s in scores]
+
+
+class _Study:
+    """One pool at several N: what every line is made of."""
+
+    def __init__(self, pool: Pool, sizes: tuple[int, ...], shape: Shape, seed: int) -> None:
+        self._pool, self._sizes, self._shape = pool, sizes, shape
+        self._root = Seed(seed)
+        # one seed for all lines and sizes: the same questions are drawn, so that lines can be compared
+        self._seed = self._root.at("bootstrap").int()
+        self._seeds = (pool.seed,)
+        self._single, _ = self._values(_random, 1)
+        self._best = {n: self._values(_covered, n)[0] for n in sizes}
+        self._votes: list[float] = []
+
+    def line(self, method: str, scorer: str, rule: _Rule) -> SelectionLine[Accuracy]:
+        points: list[Point[Accuracy]] = []
+        gains: list[Gain] = []
+        last: list[float] = []
+        for n in self._sizes:
+            last, error = self._values(rule, n)
+            points.append(Point(n, bootstrapped(Accuracy, last, self._seed, self._seeds, error)))
+            gains.append(self._gain(n, last, error))
+        if method == MAJORITY:
+            self._votes = last
+        return SelectionLine(
+            method,
+            scorer,
+            tuple(points),
+            self._costs(method, scorer),
+            tuple(gains),
+            None if method == RANDOM else paired(last, self._single, self._seed, self._seeds),
+            paired(last, self._votes, self._seed, self._seeds) if scorer else None,
+        )
+
+    def covered(self) -> SelectionLine[Coverage]:
+        points = [
+            Point(n, bootstrapped(Coverage, v, self._seed, self._seeds))
+            for n, v in self._best.items()
+        ]
+        return SelectionLine(ORACLE, "", tuple(points), self._costs(ORACLE, ""))
+
+    def _values(self, rule: _Rule, n: int) -> tuple[list[float], float]:
+        """One value a question, and the standard error of their mean that the subsets bring."""
+        found = [
+            rule(q, n, self._root.at("subsets", i, n).int())
+            for i, q in enumerate(self._pool.questions)
+        ]
+        error = math.sqrt(math.fsum(e.error**2 for e in found)) / len(found)
+        return [e.value for e in found], error
+
+    def _gain(self, n: int, values: Sequence[float], error: float) -> Gain:
+        best, single = self._best[n], self._single
+        answering = [_answering(q, n) for q in self._pool.questions]
+        return Gain(
+            n,
+            self._share(values, single, error),
+            self._share(best, single),
+            self._share(best, values, error),
+            self._share(answering, single),
+        )
+
+    def _share(self, more: Sequence[float], less: Sequence[float], error: float = 0.0) -> Share:
+        spread = [a - b for a, b in zip(more, less, strict=True)]
+        found = bootstrap(spread, self._seed, draws=DRAWS, expanded=True)
+        return Share.of(found, len(spread), "bootstrap", self._seeds, error)
+
+    def _costs(self, method: str, scorer: str) -> tuple[dict[str, Amount | None], ...]:
+        return tuple(
+            amounts(
+                [
+                    [_cost(q, 1 if method == RANDOM else n, scorer, self._shape)]
+                    for q in self._pool.questions
+                ],
+                self._seed,
+                self._seeds,
+            )
+            for n in self._sizes
+        )
+
+
+def _answering(q: Drawn, n: int) -> float:
+    """The chance that a random one of those of n samples that have an answer is right; exactly."""
+    size, answered = len(q.classes), sum(c is not None for c in q.classes)
+    if not answered:
+        return 0.0
+    return pass_at_k(size, answered, n) * sum(_right(q)) / answered
+
+
+def _cost(q: Drawn, n: int, scorer: str, shape: Shape) -> Cost:
+    """The expected cost of n of the samples and of judging so many: the same share of what all of them cost."""
+    samples = len(q.tokens)
+    drawn = Usage(
+        tokens_in=samples * q.tokens_in,
+        tokens_out=sum(q.tokens),
+        calls=samples,
+        flops=None,
+        bytes_moved=None,
+        usd=None,
+    )
+    if scorer and scorer not in q.scored:
+        return Cost(dict.fromkeys(COST_UNITS), frozenset())
+    judged = {"verifier": q.scored[scorer]} if scorer else {}
+    whole = cost_of({"policy": drawn, **judged}, shape)
+    share = n / samples
+    units = {unit: None if v is None else v * share for unit, v in whole.units.items()}
+    return Cost(units, whole.estimated)
+
+
+def _checked(pool: Pool) -> int:
+    where = f"the pool of {pool.task} by {pool.model}"
+    if not pool.questions:
+        raise InvalidInput(f"{where} has no questions; draw samples first")
+    for q in pool.questions:
+        fields = {
+            "classes": q.classes,
+            "tokens": q.tokens,
+            "truncated": q.truncated,
+            **{f"the scores of {name}": held for name, held in q.scores.items()},
+        }
+        for name, held in fields.items():
+            if len(held) != len(q.correct):
+                raise InvalidInput(
+                    f"{where}, question {q.question}: {len(held)} {name} for {len(q.correct)} samples"
+                )
+        if not q.correct:
+            raise InvalidInput(f"{where}, question {q.question}: it has no samples")
+    ids = [q.question for q in pool.questions]
+    if len(set(ids)) < len(ids):
+        raise InvalidInput(f"{where} holds a question twice; ids must be unique in a task")
+    return min(len(q.correct) for q in pool.questions)
+
+
+def _scorers(pool: Pool, wanted: Sequence[str] | None) -> list[str]:
+    """Scorers that every question has scores of."""
+    held = [s for s in pool.questions[0].scores if all(s in q.scores for q in pool.questions)]
+    for name in wanted or ():
+        if name not in held:
+            raise InvalidInput(
+                f"the scorer {name!r} was asked for; the pool of {pool.task} by {pool.model} holds scores of "
+                f"{', '.join(held) or 'none'}"
+            )
+    return held if wanted is None else list(wanted)
