@@ -26,6 +26,8 @@ COMMANDS: Final = (
     "caching",
     "reproducing",
     "benching",
+    "keys",
+    "usage",
     "doctoring",
 )
 """The modules of `apps.commands`; each adds its subcommand with `register`."""

@@ -121,6 +121,25 @@ def prompt_of(connection: Connection, request: str) -> Any:
     return None if found is None else json.loads(found)
 
 
+def newest(
+    connection: Connection, most: int, *, key_id: str | None = None, request: str | None = None
+) -> list[dict[str, Any]]:
+    """The newest records, the last first, with the name of the key."""
+    asked = select(REQUESTS).order_by(REQUESTS.c.number.desc()).limit(most)
+    if key_id is not None:
+        asked = asked.where(REQUESTS.c.key_id == key_id)
+    if request is not None:
+        asked = asked.where(REQUESTS.c.id == request)
+    names = _names(connection)
+    return [
+        {
+            **{str(name): value for name, value in row.items() if name not in ("number", "day")},
+            "key": _said("key", row["key_id"], names),
+        }
+        for row in connection.execute(asked).mappings()
+    ]
+
+
 def sums(
     connection: Connection,
     by: Sequence[str] = (),
