@@ -16,7 +16,7 @@ from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, Uni
 from cogitate.core.errors import InvalidInput
 
 P = ParamSpec("P")
-Family = Literal["strategy", "scorer", "process", "schedule", "model"]
+Family = Literal["strategy", "scorer", "process", "schedule", "model", "task"]
 
 A_STRATEGY = Annotated[Any, "strategy"]
 """The annotation of a factory's argument that takes a strategy."""
@@ -221,6 +221,11 @@ def schedule(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
 def model(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
     """A factory of engines."""
     return Factory("model", make)
+
+
+def task(make: Callable[Concatenate[str, P], Any]) -> Factory[P]:
+    """A factory of benchmark tasks."""
+    return Factory("task", make)
 
 
 def scores_steps(parameter: Parameter) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, cast, get_args, get_type_hints
 
 from cogitate.assembly.factory import nearest
@@ -128,7 +127,7 @@ def read_definition(file: Path | Traversable, base: Path | None = None) -> Defin
     except tomllib.TOMLDecodeError as problem:
         raise InvalidInput(f"{file.name}: is not TOML: {problem}") from None
     made: Definition = _Table(file.name, text, "").read(raw, Definition, base=base)
-    _check(made, _Table(file.name, text, ""))
+    check_definition(made, file.name, text)
     return made
 
 
@@ -160,7 +159,7 @@ class _Table:
                 inner = _Table(self.file, self.text, name)
                 return inner.read(cast("dict[str, Any]", value), hint)
             case dict() if "Mapping" in str(hint):
-                return MappingProxyType({**cast("dict[str, Any]", value)})
+                return dict(cast("dict[str, Any]", value))
             case list() if "tuple" in str(hint):
                 items = cast("list[Any]", value)
                 if all(isinstance(item, str) for item in items):
@@ -170,12 +169,14 @@ class _Table:
             case _:
                 pass
         told = next((words for part, words in _WANTED if part in str(hint)), "a table")
-        raise self.wrong(name, f"{told} was expected, not {str(value)[:40]!r}")
+        found = repr(cast(object, value))[:40]
+        raise self.wrong(name, f"{told} was expected, not {found}")
 
     def wrong(self, name: str, what: str) -> InvalidInput:
         """The complaint, with the line on which the field stands."""
         said = f"{self.table}.{name}" if self.table else name
-        return InvalidInput(f"{self.file}, line {self._line(name)}: {said}: {what}")
+        line = f", line {self._line(name)}" if self.text else ""
+        return InvalidInput(f"{self.file}{line}: {said}: {what}")
 
     def _line(self, name: str) -> int:
         inside = not self.table
@@ -189,7 +190,18 @@ class _Table:
         return 1
 
 
-def _check(made: Definition, top: _Table) -> None:
+def check_definition(made: Definition, file: str, text: str = "") -> None:
+    """Refuse what no task can be.
+
+    Args:
+        made: the definition.
+        file: what it is called in complaints.
+        text: of the file, for the line.
+
+    Raises:
+        InvalidInput: by file, line and field.
+    """
+    top = _Table(file, text, "")
     from cogitate.processes import PRESETS
 
     from .graders import GRADERS

@@ -1,10 +1,11 @@
-"""Rows of data files: JSON lines, JSON and CSV, packed by gzip or not, with the place of each row."""
+"""Rows of data files: JSON lines, JSON and CSV, packed by gzip or not, and Parquet, with the place of each row."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import hashlib
+import importlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import IO, Any, Final, cast
 
 from cogitate.core.errors import InvalidInput
 
-FORMATS: Final = ("jsonl", "json", "csv")
+FORMATS: Final = ("jsonl", "json", "csv", "parquet")
 MAX_LINE_BYTES: Final = 1 << 20
 """Of a line of JSON lines, and of a field of CSV."""
 MAX_JSON_BYTES: Final = 256 << 20
@@ -43,6 +44,7 @@ def format_of(path: Path) -> str:
         (".ndjson", "jsonl"),
         (".json", "json"),
         (".csv", "csv"),
+        (".parquet", "parquet"),
     ):
         if name.endswith(ending):
             return format_name
@@ -83,7 +85,7 @@ def rows_of(path: Path, format_name: str = "") -> Iterator[tuple[str, Row]]:
     Raises:
         InvalidInput: for a row that cannot be read, by its place.
     """
-    readers = {"jsonl": _json_lines, "json": _json, "csv": _csv}
+    readers = {"jsonl": _json_lines, "json": _json, "csv": _csv, "parquet": _parquet}
     yield from readers[format_name or format_of(path)](path)
 
 
@@ -161,6 +163,26 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
         after = reader.line_num if reader else 0
         raise InvalidInput(
             f"{path.name}, after line {after}: cannot be read ({problem}); get the file again"
+        ) from problem
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise InvalidInput(
+            f"{path.name}: is Parquet; install pyarrow to read it, or convert it to JSON lines"
+        ) from error
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    yield f"{path.name}, row {number}", row
+                    number += 1
+    except (OSError, ValueError) as problem:  # pyarrow's own errors are of these kinds
+        raise InvalidInput(
+            f"{path.name}, after row {number}: cannot be read ({problem}); get the file again"
         ) from problem
 
 

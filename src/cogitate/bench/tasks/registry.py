@@ -14,9 +14,12 @@ from cogitate.core.errors import InvalidInput
 from .benchmark import Benchmark
 from .definition import Definition, read_definition
 from .files import located, sha256_of, unpacked
+from .generated import PLAIN, from_pool, from_spec, worlds
 from .graders import GRADERS
 from .rows import items_of
 
+SCHEMES: Final = ("gym", "hf", "pool", "world")
+"""What may stand before a colon."""
 VARIABLE: Final = "COGITATE_DATA"
 """The environment variable that names the user's folder of data."""
 
@@ -39,20 +42,52 @@ def find(name: str, *, directory: Path | None = None, any_version: bool = False)
     """A task by its name or spec, ready to ask.
 
     Args:
-        name: a task of the package such as `gsm8k`, or the path of a task file.
+        name: a task of the package such as `gsm8k`, the path of a task file, or a spec: `word_problems(difficulty=3)`,
+            `world:hard(problems=1000)`, `pool:NAME`, `gym:NAME(size=100)`, `hf:OWNER/NAME(file=…, revision=…)`.
         directory: the user's folder of data; by default the one that `COGITATE_DATA` or the configuration names.
         any_version: take data whose checksum is another than the task's; the card says which.
 
     Raises:
         InvalidInput: for an unknown task, and for data that are missing, changed or not as they should be.
+        Failed: where a hub cannot be reached.
+
+    >>> find("world:hard(problems = 3, seed=1)").name
+    'world:hard(problems=3, seed=1)'
+    >>> len(list(find("countdown(problems=5)").questions(2)))
+    2
     """
     wanted = name.strip()
     if wanted.endswith(".toml"):
         return read(Path(wanted), any_version=any_version)
+    scheme, colon, rest = wanted.partition(":")
+    if colon and scheme.isidentifier():
+        return _by_scheme(scheme, rest.strip(), any_version=any_version)
+    if wanted.partition("(")[0].strip() in PLAIN:
+        return from_spec(wanted, PLAIN)
     known = definitions()
     if wanted not in known:
-        raise InvalidInput(f"there is no task {wanted[:80]!r}{nearest(wanted, known)}")
+        raise InvalidInput(f"there is no task {wanted[:80]!r}{nearest(wanted, [*known, *PLAIN])}")
     return opened(known[wanted], directory, any_version=any_version)
+
+
+def _by_scheme(scheme: str, rest: str, *, any_version: bool) -> Benchmark:
+    match scheme:
+        case "world":
+            return from_spec(rest, worlds(), "world:")
+        case "pool":
+            return from_pool(rest)
+        case "gym":
+            from .gym import from_gym
+
+            return from_gym(rest)
+        case "hf":
+            from .hub import from_hub
+
+            return from_hub(rest, any_version=any_version)
+        case _:
+            raise InvalidInput(
+                f"there is no task {scheme[:40]}:…{nearest(scheme, SCHEMES)}; a task file ends in .toml"
+            )
 
 
 def read(path: Path, *, any_version: bool = False) -> Benchmark:

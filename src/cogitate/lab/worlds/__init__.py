@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .bandit import Bandit, BanditWorld, bandits
-from .chain import WAYS, Chain, ChainWorld, chains, read_chain
+from .chain import WAYS, Chain, ChainWorld, chains, nth_chain, read_chain
 from .closed_forms import (
     answer_chances,
     best_of_gaussian,
@@ -50,6 +50,7 @@ __all__ = [
     "halving_regret_bound",
     "majority_of",
     "majority_of_two",
+    "nth_chain",
     "pairs",
     "preset",
     "read_chain",
