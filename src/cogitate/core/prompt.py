@@ -112,7 +112,7 @@ class Prompt:
     (True, False)
     """
 
-    __slots__ = ("_digest", "depth", "parent", "part", "size")
+    __slots__ = ("_digest", "depth", "parent", "part", "plain", "size")
 
     parent: Final[Prompt | None]
     part: Final[Part]
@@ -120,12 +120,16 @@ class Prompt:
     """Number of parts."""
     size: Final[int]
     """Bytes of text, or ids where there is no text: no tokeniser makes more tokens of it."""
+    plain: Final[bool]
+    """Whether every message is a role and a text, and nothing else."""
 
     def __init__(self, parent: Prompt | None, part: Part) -> None:
         self.parent = parent
         self.part = part
         self.depth = 1 if parent is None else parent.depth + 1
         self.size = _size(part) + (0 if parent is None else parent.size)
+        said = not isinstance(part, Message) or part.plain
+        self.plain = said and (parent is None or parent.plain)
         self._digest: str | None = None
 
     @property

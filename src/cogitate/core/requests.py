@@ -212,6 +212,8 @@ class Completion:
     """Hidden reasoning that the server files apart."""
     calls: tuple[ToolCall, ...] = ()
     """The tools that the model calls instead of answering, or beside it."""
+    words: tuple[str, ...] = ()
+    """The text of each token, beside `logprobs`, where the engine says it."""
 
 
 @dataclass(frozen=True)

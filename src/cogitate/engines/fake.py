@@ -7,11 +7,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.execute import Execute, Execution, Run
 from cogitate.core.kinds import REQUESTS
+from cogitate.core.needs import Need, lacking
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import (
     Call,
@@ -31,9 +32,12 @@ from cogitate.core.requests import (
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import ZERO, Usage
 
+from ._calling import called, calls
 from ._judging import judgement
 from ._schemas import instance
 from .writing import PromptSizes, cut, estimated_tokens, pieces, wait_s
+
+_SERVED: Final[frozenset[Need]] = frozenset(("names", "tools"))
 
 Texts = Literal["plain", "malformed", "empty", "truncated", "mixed"]
 Fail = float | Callable[[Request[Any]], bool]
@@ -56,7 +60,8 @@ class FakeEngine:
 
     A reply is a pure function of the request, so it is the same under any schedule. Text depends on
     prompt, seed, sampling and constraint but not on `max_tokens`: a cut text is a prefix of the full one.
-    In the role of a judge it fills in the form that the prompt asks for.
+    In the role of a judge it fills in the form that the prompt asks for. Given tools, it calls some of them with
+    arguments of their schemas, or answers; images and penalties it refuses.
 
     >>> from cogitate.core.prompt import Prompt
     >>> engine = FakeEngine(answers=("4", "5"))
@@ -174,11 +179,16 @@ class FakeEngine:
             texts = choices[seed.at("texts").int() % 4]
         if texts == "empty":
             return Completion("", "eos")
+        if request.tools and (made := calls(request, seed, self._draw_answer(request, seed))):
+            if refusal := lacking(request, _SERVED):
+                raise Failed(refusal, "unsupported")
+            return called(request, made)
         text = _malformed(seed) if texts == "malformed" else self._plain(request, seed)
         if texts != "truncated":
-            return cut(request, text)
+            return cut(request, text, served=_SERVED)
         parts = pieces(text)
-        return cut(request, "".join(parts[: max(1, len(parts) // 2)]), finish="limit")
+        half = "".join(parts[: max(1, len(parts) // 2)])
+        return cut(request, half, finish="limit", served=_SERVED)
 
     def _one(self, index: int, request: Request[Any], emit: Emit) -> Reply[Any] | Failed:
         kind = type(request).__name__

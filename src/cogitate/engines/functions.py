@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from cogitate.core.codec import freeze
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.needs import lacking
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import Call, Generate, Json, Reply, Request
@@ -183,9 +184,10 @@ class FunctionModel:
             return Failed(
                 f"a function model serves Generate, not {type(request).__name__}", "unserved"
             )
-        lacking = _lacking(request)
-        if lacking:
-            return Failed(f"the function {self._name!r} cannot give {lacking}", "unsupported")
+        if refusal := lacking(request):
+            return Failed(f"the function {self._name!r} was not called: {refusal}", "unsupported")
+        if cannot := _cannot(request):
+            return Failed(f"the function {self._name!r} cannot give {cannot}", "unsupported")
         tokens_in = self._sizes(request.prompt)
         given = (
             messages(request.prompt) if self._takes == "messages" else plain_text(request.prompt)
@@ -358,7 +360,7 @@ def _own(value: Json) -> Json:
     return value
 
 
-def _lacking(request: Generate) -> str:
+def _cannot(request: Generate) -> str:
     if request.constraint is not None:
         return f"output under a {type(request.constraint).__name__}; use an engine that enforces it"
     if request.logprobs >= 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from cogitate.core.errors import Failed
+from cogitate.core.needs import EVERYTHING
 from cogitate.core.protocols import Emit, Engine, Limits, silent
 from cogitate.core.requests import Completion, Generate, Reply, Request
 from cogitate.core.usage import Usage
@@ -21,6 +22,8 @@ Script = str | Sequence[Line] | Callable[[Any], Line]
 
 class Scripted:
     """Replies as scripted, by kind or role; what is not scripted is answered by a `FakeEngine`.
+
+    Whatever a request needs, it gets what the script says: a text even where there are tools to call.
 
     A script alone is for `Generate`; a mapping names kinds (`"ScoreSteps"`) or roles (`"judge"`; a role
     goes before a kind). A text is cut at stop strings and the cap as a model's would be; a `Completion`
@@ -110,7 +113,7 @@ class Scripted:
             raise line
         if isinstance(request, Generate) and isinstance(line, str):
             try:
-                line = cut(request, line)
+                line = cut(request, line, served=EVERYTHING)
             except Failed as refusal:
                 return refusal
         tokens_out = line.tokens if isinstance(line, Completion) else 0

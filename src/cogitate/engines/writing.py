@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
 from cogitate.core.errors import Failed
+from cogitate.core.needs import NOTHING, Need, lacking
 from cogitate.core.prompt import Continuation, Prompt, Text, Tokens
 from cogitate.core.requests import Completion, Finish, Generate, Request, TokenInfo
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Message
-from cogitate.core.until import GIVEN_UP, Watching, unwatched
+from cogitate.core.until import GIVEN_UP, Watching
 
 _PIECES = re.compile(r"\n+|[^\S\n]*[^\s]{1,8}|[^\S\n]+")
 _SIZES_KEPT = 65_536
@@ -89,7 +90,13 @@ def wait_s(latency_s: float, request: Request[Any], seed: int = 0) -> float:
     return latency_s * math.exp(min(3.0, Seed(seed, ("wait", request.key())).rng().gauss(0, 1)))
 
 
-def cut(request: Generate, text: str, finish: Finish = "eos", doubt: Doubt = CERTAIN) -> Completion:
+def cut(
+    request: Generate,
+    text: str,
+    finish: Finish = "eos",
+    doubt: Doubt = CERTAIN,
+    served: Collection[Need] = NOTHING,
+) -> Completion:
     """The text as this request allows it: ended at a stop string, a predicate or the cap.
 
     The stop string that ends first wins and is kept. What is returned is always a prefix of `text`.
@@ -99,11 +106,12 @@ def cut(request: Generate, text: str, finish: Finish = "eos", doubt: Doubt = CER
         text: what would be said without any limit.
         finish: how that would end.
         doubt: where the pretended model begins to doubt its words, and how much.
+        served: the needs that the engine serves.
 
     Raises:
-        Failed: where a predicate reads more likely tokens than the request asks for.
+        Failed: where the request needs something else, or a predicate reads more likely tokens than it asks for.
     """
-    if refusal := unwatched(request.until, request.logprobs):
+    if refusal := lacking(request, served):
         raise Failed(refusal, "unsupported")
     watching, chances = Watching(request.until), _Chances(request, doubt)
     written: list[str] = []
@@ -182,6 +190,7 @@ def _completion(
         ids=tuple(piece_id(piece) for piece in written),
         logprobs=logprobs,
         top=top,
+        words=tuple(written) if logprobs else (),
     )
 
 

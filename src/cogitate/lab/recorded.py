@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cogitate.core.errors import Failed
+from cogitate.core.needs import lacking
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import Completion, Generate, Reply, Request
@@ -82,6 +83,8 @@ class RecordedModel:
         return Reply(said, used, engine=self.fingerprint, index=sample.k)
 
     def _sample(self, request: Generate) -> Sample:
+        if refusal := lacking(request):
+            raise Failed(refusal, "unsupported")
         if request.prompt.prefill:
             raise Failed(
                 "recorded answers are whole and cannot be continued; use a strategy of whole answers, "

@@ -20,6 +20,8 @@ class Draft:
     ids: list[int] = field(default_factory=list[int])
     logprobs: list[float] = field(default_factory=list[float])
     top: list[tuple[TokenInfo, ...]] = field(default_factory=list[tuple[TokenInfo, ...]])
+    words: list[str] = field(default_factory=list[str])
+    """The text of each token, beside its log-probability."""
     gaps: list[tuple[int, str, Ids, int]] = field(default_factory=list[tuple[int, str, Ids, int]])
     """Places where ids were swallowed: position, the piece of text, the ids that came, how many did not."""
     predicted: int = 0
@@ -70,6 +72,7 @@ class Draft:
     def _take_logprobs(self, chunk: dict[str, Any]) -> None:
         for entry in chunk.get("completion_probabilities", ()):
             self.logprobs.append(float(entry["logprob"]))
+            self.words.append(str(entry.get("token", "")))
             if self.request.logprobs > 0:
                 self.top.append(
                     tuple(
@@ -90,5 +93,6 @@ class Draft:
                 if self.ids and len(self.ids) + self.swallowed == self.predicted:
                     self.ids.pop()  # the end token is not part of the text
                     del self.logprobs[len(self.ids) + self.swallowed :]
+                    del self.words[len(self.ids) + self.swallowed :]
                     del self.top[len(self.ids) + self.swallowed :]
         return ""

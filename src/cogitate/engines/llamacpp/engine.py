@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.needs import lacking
 from cogitate.core.protocols import Emit, Limits, silent
 from cogitate.core.requests import (
     Completion,
@@ -21,7 +22,7 @@ from cogitate.core.requests import (
     Reply,
     Request,
 )
-from cogitate.core.until import tokens_read, unwatched
+from cogitate.core.until import tokens_read
 from cogitate.core.usage import Usage
 from cogitate.engines.checksums import sha256_of, verify
 
@@ -229,7 +230,7 @@ class LlamaCpp:
         first = siblings[0]
         if first.max_tokens < 1:
             raise Failed(f"max_tokens is {first.max_tokens}; ask for at least one token", "refused")
-        if refusal := unwatched(first.until, first.logprobs):
+        if refusal := lacking(first):
             raise Failed(refusal, "unsupported")
         ids = await self._prompts.ids(post, first.prompt)
         body = asked(first, ids, len(siblings))
@@ -274,6 +275,7 @@ class LlamaCpp:
             tokens=draft.counted,
             ids=ids,
             logprobs=logprobs,
+            words=() if draft.gaps else tuple(draft.words),
             top=top,
         )
         return Reply(
