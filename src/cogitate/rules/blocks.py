@@ -18,6 +18,8 @@ from .subsampling import Expected
 from .votes import Tie
 
 _LEAST_ORDERS = 16
+_NO_VOTE = -1.0
+"""The outcome of a subset in which no answer has a score."""
 _GRAIN = 1 << 40
 """Scores are summed as whole multiples of the largest over this: exactly, in any order, and ties stay ties."""
 
@@ -73,8 +75,8 @@ def expected_weighted(
         else blocks(size, n, seed, draws)
     )
     labels = sorted({c for c in classes if c is not None})
-    if not labels:
-        return Expected(0.0, 0.0, sum(map(len, groups)))
+    if not labels:  # every subset is a random pick
+        return Expected(math.fsum(correct) / size, 0.0, sum(map(len, groups)))
     place = {label: i for i, label in enumerate(labels)}
     columns = [-1 if c is None else place[c] for c in classes]
     rights = [0.0] * len(labels)
@@ -90,6 +92,8 @@ def expected_weighted(
         ]
     else:
         found = _outcomes(numpy, chosen, columns, known, rights, tie)
+    for i in [i for i, value in enumerate(found) if value < 0]:
+        found[i] = math.fsum(correct[j] for j in chosen[i]) / n
     return _expected(found, len(groups[0]), exact=whole)
 
 
@@ -123,7 +127,7 @@ def _outcome(
             if column >= 0:
                 totals[column] = totals.get(column, 0) + weight
     if not totals:
-        return 0.0
+        return _NO_VOTE
     best = max(totals.values())
     tied = sorted(c for c, t in totals.items() if t == best)
     return rights[tied[0]] if tie == "canonical" else math.fsum(rights[c] for c in tied) / len(tied)
@@ -156,8 +160,11 @@ def _outcomes(
     tied = (totals == best) & (best >= 0)
     right = numpy.array(rights)
     if tie == "canonical":
-        return numpy.where(tied.any(axis=1), right[tied.argmax(axis=1)], 0.0).tolist()
-    return ((tied * right).sum(axis=1) / numpy.maximum(1, tied.sum(axis=1))).tolist()
+        return numpy.where(tied.any(axis=1), right[tied.argmax(axis=1)], _NO_VOTE).tolist()
+    count = tied.sum(axis=1)
+    return numpy.where(
+        count > 0, (tied * right).sum(axis=1) / numpy.maximum(1, count), _NO_VOTE
+    ).tolist()
 
 
 def _all_weights(numpy: Any, score: Any, known: Any) -> Any:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cogitate.apps.output import add_command, console, print_json
 
+from .bench_compare import add_compare
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -33,6 +35,7 @@ def register(subcommands: Any) -> None:
     )
     inner = command.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_record(inner)
+    add_compare(inner)
 
 
 def _add_record(inner: Any) -> None:

@@ -13,7 +13,7 @@ from cogitate.core.usage import ZERO, Budget, Usage
 from cogitate.rules.statistics import bootstrap, wilson
 
 from .costs import DRAWS, NOTHING_KNOWN, Cost, Shape, amounts, by_role, cost_of, shapes_of
-from .values import Accuracy, Amount, Coverage, V
+from .values import CONFIDENCE, Accuracy, Amount, Coverage, V
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Table:
     """Resamples behind each bootstrap."""
     seed: int
     """Of the bootstraps."""
+    empty: tuple[str, ...] = ()
+    """Cells without an outcome yet, in words; they have no row."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -100,15 +102,19 @@ def table(found: Found, *, shapes: Mapping[str, Shape] | None = None, seed: int 
     """
     known = shapes_of(found.card) if shapes is None else shapes
     groups: dict[tuple[object, ...], list[Cell]] = {}
+    empty: list[str] = []
     for cell in found.cells:
         key = cell.key
+        if not cell.outcomes:
+            empty.append(cell_name(key))
+            continue
         place = (key.task, key.model, key.strategy, key.budget, cell.line, cell.n)
         groups.setdefault(place, []).append(cell)
     rows = [
         row_of(cells, known.get(cells[0].key.model, NOTHING_KNOWN), found.timing, seed)
         for cells in groups.values()
     ]
-    return Table(tuple(rows), 0.95, DRAWS, seed)
+    return Table(tuple(rows), CONFIDENCE, DRAWS, seed, tuple(empty))
 
 
 def row_of(

@@ -146,6 +146,15 @@ def _best(
     return [known[i] for i in chosen], len(known) - len(chosen), len(held) - len(known)
 
 
+def _best_and_most(
+    rows: Table | Sequence[Row], task: str, unit: str, model: str
+) -> tuple[list[Row], float]:
+    """The frontier of one model, and the highest cost at which it was run."""
+    best, _, _ = _best(rows, task, unit, model)
+    run = [place(r, unit) for r in _rows(rows) if (r.task, r.model) == (task, model)]
+    return best, max((cost for cost in run if cost is not None), default=0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class EqualCost:
     """A strategy against a larger model that may spend as much."""
@@ -178,7 +187,8 @@ def at_equal_cost(
 
     Its accuracy is read off its own frontier, between the two points around this cost, linear in the logarithm of
     the cost: a mixture of the two strategies question by question, so that its interval and the difference are
-    bootstrapped over questions. Outside of its frontier nothing is said: the note tells where it begins and ends.
+    bootstrapped over questions. Past its last point, but within the costs at which it was run, that point counts.
+    Below its cheapest run and above its dearest nothing is said: the note tells where these are.
 
     Raises:
         InvalidInput: for an unknown unit, a model without rows, or a row whose cost is unknown.
@@ -186,18 +196,21 @@ def at_equal_cost(
     cost = place(row, unit)
     if cost is None:
         raise InvalidInput(f"the cost of {row.strategy} in {unit} is unknown; take another unit")
-    best, _, _ = _best(rows, row.task, unit, larger)
+    best, most = _best_and_most(rows, row.task, unit, larger)
     costs = [place(r, unit) or 0.0 for r in best]
-    found = between(costs, cost)
+    # past the last point that is worth its cost, but within what was run, that point is still the best
+    found = between(costs, min(cost, costs[-1])) if costs and cost <= most else None
     told = (row.task, unit, cost, row.strategy, row.model, row.accuracy, larger)
     if found is None:
-        span = f"from {costs[0]:.6g} to {costs[-1]:.6g}" if costs else "nowhere"
-        return EqualCost(
-            *told,
-            None,
-            None,
-            note=f"{larger} was run {span} {unit} a question; at {cost:.6g} nothing is known of it",
+        span = (
+            f"was run at {costs[0]:.4g} to {most:.4g} {unit} a question"
+            if costs
+            else "has no known cost"
         )
+        note = (
+            f"{larger} {span}; at {cost:.4g} nothing is known of it, and a curve is not drawn out"
+        )
+        return EqualCost(*told, None, None, note=note)
     left, right = best[found.left], best[found.right]
     shared = [q for q in row.scores if q in left.scores and q in right.scores]
     if not shared:
