@@ -7,6 +7,7 @@ from .concurrent import run_async
 from .failover import Breaker, Endpoints
 from .journal_file import FileJournal
 from .lanes import Retry
+from .prefixes import PrefixTokens
 from .replaying import replay
 from .routing import Router
 from .stopping import Stop
@@ -16,6 +17,7 @@ __all__ = [
     "Breaker",
     "Endpoints",
     "FileJournal",
+    "PrefixTokens",
     "ReplyCache",
     "Retry",
     "Router",

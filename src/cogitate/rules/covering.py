@@ -64,7 +64,8 @@ def cover(
 
     Every ancestor and every leaf costs the same. A leaf whose cluster is `None` covers nothing. Objectives
     within about 1e-6 count as equal: then more weight wins, then fewer nodes, then the earlier of leaves that
-    are alike. Without clusters, or with one, this is a dynamic programme over the tree; else HiGHS solves it.
+    are alike; what is equal in all this is decided by the solver's order, which is the same in every run.
+    Without clusters, or with one, this is a dynamic programme over the tree; else HiGHS solves it.
 
     >>> cover([0.5, 0.3, 0.2], [("r", "a"), ("r", "a"), ("r", "b")], cost=2.0, coverage=0.0).kept
     (0,)
@@ -135,33 +136,37 @@ def _solved(
     weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
     price: float, coverage: float, solver_nodes: int,
 ) -> tuple[list[int], bool]:  # fmt: skip
-    """The programme. Only the leaves are integral: ancestors and clusters follow from them."""
+    """The programme: leaves that are kept, nodes that stay, and for each cluster the leaf that stands for it.
+
+    Only the leaves are integral. Were a cluster merely covered by the sum of its leaves, the relaxation would
+    keep a little of each and pay for a little of what they share, and the solver would search for long; so in
+    each subtree the leaves that stand for one cluster sum to no more than the subtree's own share.
+    """
     numpy: Any = importlib.import_module("numpy")
     optimize: Any = importlib.import_module("scipy.optimize")
     sparse: Any = importlib.import_module("scipy.sparse")
-    leaves = len(weights)
-    place = {
-        node: leaves + i for i, node in enumerate(dict.fromkeys(n for ln in lines for n in ln))
-    }
-    known = dict.fromkeys(c for c in clusters if c is not None)
-    cluster = {label: leaves + len(place) + i for i, label in enumerate(known)}
-    rows = _rows(weights, lines, clusters, place, cluster)
-    size = leaves + len(place) + len(cluster)
+    leaves, stems = len(weights), _stems(lines)
+    labels = len({c for c in clusters if c is not None})
+    rows = _rows(weights, lines, clusters, stems)
+    size = 2 * leaves + len(stems)
     gain = numpy.zeros(size)
     gain[:leaves] = [w * (1 + _BY_WEIGHT) - price - _BY_NODES for w in weights]
-    gain[leaves : leaves + len(place)] = -price - _BY_NODES
-    gain[leaves + len(place) :] = coverage / len(cluster)
-    data = [value for row in rows for _, value in row]
+    gain[leaves : 2 * leaves] = [0.0 if c is None else coverage / labels for c in clusters]
+    gain[2 * leaves :] = [-(price + _BY_NODES) * nodes for nodes in stems.values()]
     columns = [column for row in rows for column, _ in row]
     ends = numpy.cumsum([0, *(len(row) for row in rows)])
-    matrix = sparse.csr_array((data, columns, ends), shape=(len(rows), size))
+    matrix = sparse.csr_array(
+        ([value for row in rows for _, value in row], columns, ends), shape=(len(rows), size)
+    )
     # All rows say "at least 0" but the last: at least one leaf is kept.
     least = numpy.zeros(len(rows))
     least[-1] = 1.0
+    most = numpy.ones(size)
+    most[leaves : 2 * leaves] = [c is not None for c in clusters]
     found = optimize.milp(
         -gain * _SCALE,
         integrality=numpy.arange(size) < leaves,
-        bounds=optimize.Bounds(0, 1),
+        bounds=optimize.Bounds(0, most),
         constraints=optimize.LinearConstraint(matrix, least, numpy.inf),
         options={"node_limit": solver_nodes, "mip_rel_gap": 0.0},
     )
@@ -170,27 +175,47 @@ def _solved(
     return [i for i in range(leaves) if found.x[i] > 0.5], bool(found.status == 0)
 
 
+def _stems(lines: Sequence[Line]) -> dict[tuple[int, ...], int]:
+    """Leaves below a node to how many nodes have just these below them: unbranched stretches count as one."""
+    below: dict[Line, list[int]] = {}
+    for i, line in enumerate(lines):
+        for n in range(1, len(line) + 1):
+            below.setdefault(line[:n], []).append(i)
+    found: dict[tuple[int, ...], int] = {}
+    for held in below.values():
+        found[tuple(held)] = found.get(tuple(held), 0) + 1
+    return found
+
+
 Row = list[tuple[int, float]]
 
 
 def _rows(
     weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
-    place: dict[Hashable, int], cluster: dict[int, int],
+    stems: dict[tuple[int, ...], int],
 ) -> list[Row]:  # fmt: skip
-    """Who needs whom: a node its parent, a cluster one of its leaves, a leaf the better ones that are like it."""
-    rows: list[Row] = []
-    for i, line in enumerate(lines):
-        if line:
-            rows.append([(place[line[-1]], 1.0), (i, -1.0)])
-    above = {b: a for line in lines for a, b in itertools.pairwise(line)}
-    rows += [[(place[a], 1.0), (place[b], -1.0)] for b, a in above.items()]
+    """Who needs whom: a leaf and a stem the stem above, who stands for a cluster to be kept."""
+    leaves = len(weights)
+    rows: list[Row] = [[(i, 1.0), (leaves + i, -1.0)] for i in range(leaves)]
+    above: dict[int, int] = {}
+    columns = {held: 2 * leaves + at for at, held in enumerate(stems)}
+    for held in sorted(stems, key=len, reverse=True):
+        parents = {above[i] for i in held if i in above}
+        rows += [[(parent, 1.0), (columns[held], -1.0)] for parent in parents]
+        above |= dict.fromkeys(held, columns[held])
+        together: dict[int, list[int]] = {}
+        for i in held:
+            if (label := clusters[i]) is not None:
+                together.setdefault(label, []).append(i)
+        rows += [
+            [(columns[held], 1.0), *((leaves + i, -1.0) for i in members)]
+            for members in together.values()
+        ]
+    rows += [[(above[i], 1.0), (i, -1.0)] for i in range(leaves) if i in above]
     alike: dict[tuple[Line, int | None], list[int]] = {}
-    for i in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
+    for i in sorted(range(leaves), key=lambda i: (-weights[i], i)):
         alike.setdefault((lines[i], clusters[i]), []).append(i)
     for members in alike.values():
         rows += [[(a, 1.0), (b, -1.0)] for a, b in itertools.pairwise(members)]
-    for label, column in cluster.items():
-        held: Row = [(i, 1.0) for i, c in enumerate(clusters) if c == label]
-        rows.append([*held, (column, -1.0)])
-    rows.append([(i, 1.0) for i in range(len(weights))])
+    rows.append([(i, 1.0) for i in range(leaves)])
     return rows

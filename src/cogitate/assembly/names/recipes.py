@@ -73,7 +73,7 @@ def ets(
 
 @factory.scorer
 def scored_vote(kind: str) -> Any:
-    """For `final=`: the most frequent answer, weighted by the scores the search gave; costs no model call."""
+    """For `final=`: a vote weighted by the scores that the search gave; costs no model call."""
     from cogitate.scorers import ScoredVote
 
     return ScoredVote()

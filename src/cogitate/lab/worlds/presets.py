@@ -119,6 +119,17 @@ _ALL: Final = (
     ),
     replace(
         _LADDER,
+        name="blind_alleys",
+        reason="long solutions in several ways, half of which fail at the very end, unseen by the verifier: what branches share is most of what they hold, and to keep one way only is to stake all on it",
+        steps=(12, 20),
+        skill=3.2,
+        difficulty=(-0.5, 0.5),
+        ways=6,
+        dead=3,
+        embedding_noise=0.02,
+    ),
+    replace(
+        _LADDER,
         name="confident",
         reason="the policy is less sure of its words once it errs, so its own log-probabilities say something",
         difficulty=(-0.5, 1.0),
