@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cogitate.core.errors import Failed
@@ -69,6 +69,19 @@ class RecordedModel:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def deal(self, question: str, seed: Callable[[int], int]) -> None:
+        """Give every sample of a question to a seed beforehand, so that nothing depends on who asks first.
+
+        Args:
+            question: its text; one that was not recorded is passed over.
+            seed: of the i-th request that will be made.
+        """
+        found = self._texts.get(question)
+        if found is not None:
+            given = self._given.setdefault(found.id, {})
+            for i in range(len(found.samples) - len(given)):
+                given[seed(i)] = self._draw(found, seed(i))
 
     def _one(self, index: int, request: Request[Any], emit: Emit) -> Reply[Any] | Failed:
         if not isinstance(request, Generate):

@@ -1,0 +1,126 @@
+"""The journals of cells that run side by side, as one journal: a stream is `CELL/QUESTION`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cogitate.core.errors import JournalError
+from cogitate.core.journal import Record
+from cogitate.core.requests import Request
+from cogitate.drive import FileJournal, ReplyCache
+
+SEPARATOR = "/"
+_LIKE = ("run", "key", "fingerprints")
+
+
+class Shelf:
+    """Every cell has a file of its own; what is on the way to them goes through here.
+
+    Replies reach the disk before the journals, which hold only what the run can repeat at no cost.
+    """
+
+    # Mutable on purpose: it holds files.
+
+    def __init__(
+        self, replies: ReplyCache | None = None, recall: Callable[[Record], None] | None = None
+    ) -> None:
+        """Begin an empty shelf.
+
+        Args:
+            replies: written before the journals are.
+            recall: where given, a question that was broken off is begun anew, and hears what it knew: so
+                its course does not depend on where it was broken off. Otherwise it is replayed.
+        """
+        self._books: dict[str, FileJournal] = {}
+        self._changed: set[str] = set()
+        self._replies, self._recall = replies, recall
+
+    def add(self, name: str, path: Path, header: Mapping[str, Any]) -> None:
+        """Open the journal of a cell, or begin it.
+
+        Raises:
+            JournalError: where the file holds another cell, cannot be read, or is being written.
+        """
+        if not path.exists() or not path.stat().st_size:
+            self._books[name] = FileJournal.create(path, header)
+            return
+        book = FileJournal.open(path)
+        for field in _LIKE:
+            if book.header.get(field) != header.get(field):
+                book.close()
+                raise JournalError(
+                    f"{path} holds another cell: its {field} is {book.header.get(field)}, and not "
+                    f"{header.get(field)}; name another folder"
+                )
+        self._books[name] = book
+
+    def finished(self, name: str, question: str) -> bool:
+        """Whether a question of a cell is sealed."""
+        return self._books[name].holds(question, "sealed")
+
+    def close(self) -> None:
+        """Write what is left and close every file."""
+        problem: JournalError | None = None
+        for book in self._books.values():
+            try:
+                book.close()
+            except JournalError as error:
+                problem = problem or error
+        self._books.clear()
+        if problem is not None:
+            raise problem
+
+    # ----------------------------------------------------------------------------- as a journal
+
+    def recorded(self, stream: str) -> Sequence[Record]:
+        """What a question that was broken off had been told; nothing where it is begun anew."""
+        if not stream:
+            return ()
+        book, question = self._of(stream)
+        records = book.recorded(question)
+        if not records or self._recall is None:
+            return records
+        for record in records:
+            if record.get("was", record["kind"]) == "reply":
+                self._recall(record)
+        book.append(question, {"kind": "cut", "keep": 0, "notes": 0})
+        self._changed.add(stream.partition(SEPARATOR)[0])
+        return ()
+
+    def sealed(self, stream: str) -> Record | None:
+        """The seal of a question."""
+        book, question = self._of(stream)
+        return book.sealed(question)
+
+    def append(self, stream: str, record: Record, request: Request[Any] | None = None) -> None:
+        """Add a record to a question; the run itself is told nothing."""
+        if stream:
+            book, question = self._of(stream)
+            book.append(question, record, request)
+            self._changed.add(stream.partition(SEPARATOR)[0])
+
+    def seal(self, stream: str, value: Any) -> None:
+        """Mark a question as finished."""
+        book, question = self._of(stream)
+        book.seal(question, value)
+        self._changed.add(stream.partition(SEPARATOR)[0])
+
+    def timing(self, stream: str, at: str, seconds: float, elapsed: float) -> None:
+        """Note how long a call took."""
+        if stream:
+            book, question = self._of(stream)
+            book.timing(question, at, seconds, elapsed)
+
+    def flush(self) -> None:
+        """Hand the replies, then the journals, to the operating system."""
+        if self._replies is not None:
+            self._replies.flush()
+        changed, self._changed = self._changed, set()
+        for name in sorted(changed):
+            self._books[name].flush()
+
+    def _of(self, stream: str) -> tuple[FileJournal, str]:
+        name, _, question = stream.partition(SEPARATOR)
+        return self._books[name], question
