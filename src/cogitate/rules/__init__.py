@@ -53,6 +53,7 @@ from .scaling import (
     underthinking,
 )
 from .selection import order, sample_k, softmax, top_k, top_k_spread
+from .separation import auc, balanced_accuracy
 from .statistics import (
     Interval,
     McNemar,
@@ -122,6 +123,8 @@ __all__ = [
     "aggregate",
     "answer_tokens",
     "assertions",
+    "auc",
+    "balanced_accuracy",
     "best_of",
     "between",
     "blocks",
