@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cogitate.apps.output import add_command, console, print_json
 
 from .bench_compare import add_compare
+from .bench_tasks import add_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,6 +37,7 @@ def register(subcommands: Any) -> None:
     inner = command.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_record(inner)
     add_compare(inner)
+    add_tasks(inner)
 
 
 def _add_record(inner: Any) -> None:

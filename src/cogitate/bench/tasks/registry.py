@@ -28,9 +28,9 @@ VARIABLE: Final = "COGITATE_DATA"
 def definitions() -> dict[str, Definition]:
     """The tasks that ship with the package, by name; their data do not."""
     folder = resources.files("cogitate.bench.tasks").joinpath("definitions")
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    files = [f for f in folder.iterdir() if f.name.endswith(".toml")]
     made = [read_definition(file) for file in files]
-    return {definition.name: definition for definition in made}
+    return {found.name: found for found in sorted(made, key=lambda one: one.name)}
 
 
 def names() -> tuple[str, ...]:
