@@ -1,0 +1,132 @@
+"""Errors as clients of OpenAI's API know them: a status, and `{"error": {message, type, param, code}}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cogitate.core.errors import CogitateError, Failed, InvalidInput, OutOfBudget
+
+_TYPES: Final[Mapping[int, str]] = {
+    400: "invalid_request_error",
+    401: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+_STATUSES: Final[Mapping[str, int]] = {
+    "timeout": 504,
+    "rate_limited": 429,
+    "unsupported": 400,
+    "too_long": 400,
+    "unserved": 400,
+}
+
+
+class Refused(Exception):
+    """A request that gets an error instead of an answer."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        kind: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Describe the error.
+
+        Args:
+            status: of HTTP.
+            message: one sentence for people: what was asked, what was found, what to do.
+            param: the field or header that is at fault.
+            code: a word for programs.
+            kind: the error's type; by default that of its status.
+            retry_after_s: when to come again.
+        """
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+        self.kind = kind or _TYPES.get(status, "server_error" if status >= 500 else "api_error")
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """What is sent."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.kind,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def encoded(self) -> bytes:
+        """The same as JSON."""
+        return json.dumps(self.body()).encode()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What is sent beside it."""
+        if self.retry_after_s is None:
+            return []
+        return [(b"retry-after", str(max(1, round(self.retry_after_s))).encode())]
+
+
+def invalid(message: str, param: str | None = None, code: str | None = None) -> Refused:
+    """A request that cannot be read or honoured."""
+    return Refused(400, message, param=param, code=code)
+
+
+def of_error(error: CogitateError, param: str | None = None) -> Refused:
+    """What a client is told of an error of the package."""
+    match error:
+        case InvalidInput():
+            return invalid(str(error), param)
+        case Failed():
+            return of_failure(error)
+        case OutOfBudget() if error.unit == "seconds":
+            return too_late()
+        case OutOfBudget():
+            return Refused(400, str(error), param=param, code="budget_exceeded")
+        case _:
+            return Refused(500, "the answer could not be made; the server's log says why")
+
+
+def of_failure(failure: Failed) -> Refused:
+    """What a client is told where the upstream server failed."""
+    status = _STATUSES.get(failure.kind, 502)
+    return Refused(
+        status,
+        str(failure),
+        code=f"upstream_{failure.kind}" if status >= 429 else failure.kind,
+        kind="upstream_error" if status >= 500 else "",
+        retry_after_s=failure.retry_after_s,
+    )
+
+
+def too_late(seconds: float | None = None) -> Refused:
+    """The deadline passed before there was an answer."""
+    after = "" if seconds is None else f" of {seconds:g} s"
+    return Refused(
+        504,
+        f"the deadline{after} passed before there was an answer; allow more seconds, or ask for less",
+        code="deadline_exceeded",
+        kind="timeout_error",
+    )
+
+
+def closing() -> Refused:
+    """The server is shutting down."""
+    return Refused(
+        503,
+        "the server is shutting down and could not finish this request; send it again",
+        code="shutting_down",
+        kind="server_error",
+        retry_after_s=5,
+    )

@@ -1,0 +1,328 @@
+"""The application: routes, admission, and one reply for every request, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from cogitate.core.errors import CogitateError
+from cogitate.core.usage import ZERO
+
+from .accounts import Accounts, Refusal
+from .bodies import Gone, parsed, read_body
+from .choosing import Choosing
+from .leash import CLOSING, GONE, Cut, Leash
+from .live import Hub, routes
+from .metrics import Metrics
+from .passing import Passing
+from .refusals import Refused, closing, of_error, too_late
+from .relay import Relay
+from .sending import Headers, Sender, header
+from .shared import METER, Meter, Store
+from .strategies import Strategies
+from .thinking import Thinking, fresh_id
+from .turning import Turn
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+    from cogitate.assembly import Configuration
+    from cogitate.assembly.models import Source
+
+_LOG = logging.getLogger("cogitate.gateway")
+_CHAT: Final = "/chat/completions"
+_TEXT: Final = "/completions"
+_STRATEGIES: Final = "/strategies/"
+_PATIENCE_S: Final = 5.0
+
+
+class Gateway:
+    """The ASGI application; `app` makes it. Mutable: it serves."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        accounts: Accounts | None = None,
+        hub: Hub | None = None,
+        models: Mapping[str, Source] | None = None,
+    ) -> None:
+        """Everything it needs is given.
+
+        Args:
+            configuration: names models and strategies, and holds the gateway's settings.
+            accounts: keys, quotas and turns; by default no key is needed.
+            hub: hears what runs; by default one of its own.
+            models: engines and models of the caller's by the names that clients use.
+        """
+        self.configuration, self.settings = configuration, configuration.gateway
+        self.accounts = accounts or Accounts.none(
+            slots=self.settings.in_flight, waiting=self.settings.queue
+        )
+        self.hub = hub or Hub()
+        self.choosing = Choosing(configuration, tuple(models or ()))
+        self.store = Store(configuration, models)
+        self.metrics = Metrics()
+        self.relay = Relay()
+        self.closing = False
+        self._leashes: set[Leash] = set()
+        thinking = Thinking(configuration)
+        self._thinking = thinking
+        self._passing = Passing(configuration, self.relay, own=frozenset(models or ()))
+        self._strategies = Strategies(self.settings, self.store, thinking, self.hub)
+        self.pages = self._pages()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve: what is asked most takes the shortest way."""
+        if scope["type"] == "http":
+            found = _asked(scope["path"])
+            if found is not None:
+                if scope["method"] == "POST":
+                    await self._complete(scope, receive, send, *found)
+                    return
+                refused = Refused(405, "POST is the method of this address", code="wrong_method")
+                await Sender(send).refuse(refused, [(b"allow", b"POST")])
+                return
+        await self.pages(scope, receive, send)
+
+    # ------------------------------------------------------------------------- completions
+
+    async def _complete(
+        self, scope: Scope, receive: Receive, send: Send, chat: bool, spec: str
+    ) -> None:
+        """One request for a completion: it always gets exactly one reply."""
+        meter = Meter.started()
+        METER.set(meter)
+        sender = Sender(send)
+        turn = Turn(fresh_id(chat=chat), chat, dict(scope["headers"]), meter)
+        try:
+            await self._answer(scope, receive, sender, turn, spec)
+        except (Gone, Cut) as error:
+            if isinstance(error, Cut) and error.reason != GONE:
+                await self._fail(sender, turn, closing() if error.reason == CLOSING else too_late())
+        except Refused as refused:
+            await self._fail(sender, turn, refused)
+        except Refusal as refusal:
+            extra: Headers = [(k.lower().encode(), header(v)) for k, v in refusal.headers.items()]
+            refused = Refused(refusal.status, str(refusal), code=refusal.code)
+            await self._fail(sender, turn, refused, extra)
+        except CogitateError as error:
+            await self._fail(sender, turn, of_error(error))
+        except Exception:
+            _LOG.exception("the request %s failed", turn.id)
+            refused = Refused(500, "something went wrong here; it is logged", code="internal_error")
+            await self._fail(sender, turn, refused)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, sender: Sender, turn: Turn, spec: str
+    ) -> None:
+        authorization = turn.authorization
+        if self.closing:
+            raise closing()
+        if self.accounts.needs_keys:  # before a stranger's body is read
+            await self.accounts.identify(authorization)
+        raw = await read_body(scope, receive, self.settings)
+        body = parsed(raw, self.settings)
+        own = body.get("cogitate")
+        chosen = own.get("strategy") if isinstance(own, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        turn.answerer = self.choosing.answerer(body.get("model"), chosen, turn.headers, spec)
+        upstreams = (
+            self._passing.upstreams(turn.answerer.model) if turn.answerer.strategy is None else ()
+        )
+        if upstreams:
+            seconds = self.choosing.seconds(turn.headers)
+            wanted = self._passing.ceiling(turn, body, len(raw), upstreams)
+        else:
+            self._strategies.read(turn, body, self.choosing)
+            seconds = None  # its budget's deadline ends it, with the best so far
+            wanted = self._strategies.ceiling(turn, len(raw))
+        async with Leash(receive, self._leashes, seconds) as leash:
+            admission = await self.accounts.admit(authorization, wanted=wanted, request_id=turn.id)
+            async with admission:
+                self.metrics.in_flight.inc()
+                turn.key = admission.key.name
+                try:
+                    if upstreams:
+                        await self._passing.serve(turn, body, len(raw), upstreams, sender)
+                    else:
+                        await self._strategies.serve(turn, sender)
+                except Refused as refused:
+                    turn.status = refused.status
+                    raise
+                except asyncio.CancelledError:
+                    turn.status = {CLOSING: 503, GONE: 499}.get(leash.reason, 504)
+                    raise
+                finally:
+                    self.metrics.in_flight.dec()
+                    prompt = body if self.accounts.keeps_prompts else None
+                    await self._ended(turn, sender, admission, prompt)
+
+    async def _ended(self, turn: Turn, sender: Sender, admission: Any, prompt: Any) -> None:
+        """Count what the request cost."""
+        seconds = time.perf_counter() - turn.meter.start
+        status = turn.status or sender.status or 500
+        answerer = turn.answerer
+        strategy = str(answerer.strategy) if answerer.strategy is not None else ""
+        if status < 400 or turn.usage != ZERO or status in (499, 503, 504):
+            await admission.charge(
+                turn.usage,
+                status=status,
+                model=answerer.model,
+                strategy=strategy,
+                seconds=seconds,
+                prompt=prompt,
+            )
+        named = answerer.strategy.name if answerer.strategy is not None else ""
+        self.metrics.ended(answerer.model, named, status, seconds, turn.meter.own_ms, turn.usage)
+
+    async def _fail(
+        self, sender: Sender, turn: Turn, refused: Refused, extra: Headers | None = None
+    ) -> None:
+        """Tell the client, in the stream where one has begun."""
+        if sender.open:
+            await sender.end(b"data: " + refused.encoded() + b"\n\n")
+        elif not sender.status:
+            await sender.refuse(refused, [*turn.told(), *(extra or [])])
+
+    # ------------------------------------------------------------------------ the other pages
+
+    def _pages(self) -> Starlette:
+        from starlette.applications import Starlette
+        from starlette.exceptions import HTTPException
+        from starlette.responses import JSONResponse, Response
+        from starlette.routing import BaseRoute, Route
+
+        async def allow(request: Request) -> str | None:
+            try:
+                key = await self.accounts.identify(request.headers.get("authorization"))
+            except Refusal as refusal:
+                raise HTTPException(refusal.status, str(refusal), dict(refusal.headers)) from None
+            return key.name if key.id else None
+
+        async def health(request: Request) -> Response:
+            state = "closing" if self.closing else "ok"
+            return JSONResponse({"status": state}, 503 if self.closing else 200)
+
+        async def models(request: Request) -> Response:
+            await allow(request)
+            listed = [self._model(name) for name in self.choosing.listed()]
+            return JSONResponse({"object": "list", "data": listed})
+
+        async def model(request: Request) -> Response:
+            await allow(request)
+            name = request.path_params["name"]
+            found = self.choosing.answerer(name, None, {}, "")
+            return JSONResponse(self._model(found.name))
+
+        async def metrics(request: Request) -> Response:
+            if not self.settings.open_metrics:
+                await allow(request)
+            self.metrics.waiting.set(self.accounts.turns.waiting)
+            return Response(
+                self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+            )
+
+        async def refuse(request: Request, error: Exception) -> Response:
+            refused = _of(error)
+            extra = dict(getattr(error, "headers", None) or {})
+            return JSONResponse(refused.body(), refused.status, extra)
+
+        pages: list[BaseRoute] = [
+            Route("/health", health),
+            Route("/metrics", metrics),
+            Route("/v1/models", models),
+            Route("/v1/models/{name:path}", model),
+            Route("/strategies/{spec:path}/v1/models", models),
+        ]
+        if self.settings.live:
+            pages += routes(self.hub, self._thinking.journals, allow)
+        return Starlette(
+            routes=pages,
+            lifespan=self._lifespan,
+            exception_handlers={HTTPException: refuse, Refused: refuse, 404: refuse},
+        )
+
+    def _model(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": 0, "owned_by": "cogitate"}
+
+    # ------------------------------------------------------------------------------ endings
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Any) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.close()
+
+    async def drain(self) -> None:
+        """Take nothing new; let what is in flight finish for a while, then end it cleanly."""
+        self.closing = True
+        self.hub.close()
+        for left_s, cut in ((self.settings.grace_s, False), (_PATIENCE_S, True)):
+            if cut:
+                for leash in list(self._leashes):
+                    leash.cut(CLOSING)
+            end = time.monotonic() + left_s
+            while self._leashes and time.monotonic() < end:
+                await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Close models, connections and accounts."""
+        self.closing = True
+        self.hub.close()
+        await self.relay.close()
+        await self.store.close()
+        self._thinking.close()
+        await self.accounts.close()
+
+
+def _of(error: Exception) -> Refused:
+    from starlette.exceptions import HTTPException
+
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, HTTPException):
+        code = "not_found" if error.status_code == 404 else None
+        return Refused(error.status_code, error.detail, code=code)
+    return Refused(500, "something went wrong here; it is logged", code="internal_error")
+
+
+def _asked(path: str) -> tuple[bool, str] | None:
+    """Whether a path asks for a completion: of a chat or a text, and the strategy in it."""
+    if path == "/v1/chat/completions":
+        return True, ""
+    if not path.endswith(_TEXT):
+        return None
+    chat = path.endswith(_CHAT)
+    rest = path.removesuffix(_CHAT if chat else _TEXT)
+    if rest == "/v1":
+        return chat, ""
+    if rest.startswith(_STRATEGIES) and rest.endswith("/v1"):
+        return chat, unquote(rest[len(_STRATEGIES) : -len("/v1")])
+    return None
+
+
+def app(
+    configuration: Configuration,
+    *,
+    accounts: Accounts | None = None,
+    hub: Hub | None = None,
+    models: Mapping[str, Source] | None = None,
+) -> Gateway:
+    """The gateway as an ASGI application.
+
+    Args:
+        configuration: names models and strategies, and holds the gateway's settings.
+        accounts: keys, quotas and turns; by default no key is needed.
+        hub: hears what runs; by default one of its own.
+        models: engines and models of the caller's by the names that clients use.
+    """
+    return Gateway(configuration, accounts=accounts, hub=hub, models=models)

@@ -1,0 +1,54 @@
+"""One request on its way through the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cogitate.core.usage import ZERO, Budget, Usage
+
+from .choosing import Answerer
+from .sending import Headers, header
+from .shared import Meter
+
+if TYPE_CHECKING:
+    from .asking import Wanted
+
+
+@dataclass(slots=True)
+class Turn:
+    """What is known of a request so far. Mutable: it is learnt step by step."""
+
+    id: str
+    chat: bool
+    headers: Mapping[bytes, bytes]
+    meter: Meter
+    answerer: Answerer = field(default_factory=lambda: Answerer("", None, ""))
+    key: str = ""
+    """Name of the key; never the key."""
+    budget: Budget = field(default_factory=Budget)
+    wanted: Wanted | None = None
+    """Only under a strategy."""
+    usage: Usage = ZERO
+    status: int = 0
+    """What counts in the accounts, where it differs from what was sent."""
+
+    @property
+    def authorization(self) -> str | None:
+        """As the client sent it."""
+        held = self.headers.get(b"authorization")
+        return None if held is None else held.decode("latin-1")
+
+    def told(self, *, buffered: bool = False, finished: bool = False) -> Headers:
+        """The headers of ours that go with the reply."""
+        found: Headers = [(b"x-request-id", self.id.encode())]
+        strategy = self.answerer.strategy
+        if strategy is not None:
+            found.append((b"x-cogitate-strategy", header(str(strategy))))
+        if buffered:
+            found.append((b"x-cogitate-buffered", b"true"))
+        if finished:
+            found.append((b"x-cogitate-overhead-ms", b"%.2f" % self.meter.own_ms))
+            found.append((b"x-cogitate-calls", b"%d" % self.usage.calls))
+        return found
