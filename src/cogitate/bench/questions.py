@@ -1,23 +1,21 @@
-"""Questions with reference answers, read from JSON lines."""
+"""Questions with reference answers, read from JSON lines that need no task file."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from cogitate.core.errors import InvalidInput
+
+from .tasks.files import rows_of
 
 ASKED_BY: Final = ("question", "problem", "input", "prompt")
 """The keys under which files hold the question, in the order in which they are looked for."""
 ANSWERED_BY: Final = ("gold", "target", "answer")
 FINAL: Final = "####"
 """What stands before the answer in files that hold whole solutions."""
-MAX_LINE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,8 @@ def read_questions(path: Path, limit: int | None = None) -> tuple[Asked, ...]:
     """The questions of a file of JSON lines, packed by gzip or not.
 
     A row holds its question under `question`, `problem`, `input` or `prompt`, and its reference under `gold`,
-    `target` or `answer`; of a worked solution, what follows the last `####` counts.
+    `target` or `answer`; of a worked solution, what follows the last `####` counts. Data of another form are
+    described by a task file (`cogitate.bench.tasks`).
 
     Args:
         path: of the file.
@@ -46,46 +45,14 @@ def read_questions(path: Path, limit: int | None = None) -> tuple[Asked, ...]:
     if not path.is_file():
         raise InvalidInput(f"the questions {path.name} were asked for, but there is no such file")
     found: list[Asked] = []
-    for number, row in _rows(path):
+    for where, row in rows_of(path, "jsonl"):
         if limit is not None and len(found) == limit:
             break
-        where = f"{path.name}, line {number}"
-        found.append(
-            Asked(len(found), _text(row, ASKED_BY, where), _gold(_text(row, ANSWERED_BY, where)))
-        )
+        asked, gold = _text(row, ASKED_BY, where), _text(row, ANSWERED_BY, where)
+        found.append(Asked(len(found), asked, gold.rpartition(FINAL)[2].strip()))
     if not found:
         raise InvalidInput(f"{path.name}: questions were asked for, but the file holds none")
     return tuple(found)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    number = 0
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else path.open("rb") as lines:
-            while line := lines.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise InvalidInput(
-                        f"{path.name}, line {number}: longer than {MAX_LINE_BYTES} bytes"
-                    )
-                if line.strip():
-                    yield number, _object(line, f"{path.name}, line {number}")
-    except (EOFError, OSError, zlib.error) as problem:
-        raise InvalidInput(
-            f"{path.name}, after line {number}: cannot be read ({problem}); get the file again"
-        ) from problem
-
-
-def _object(line: bytes, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as problem:
-        raise InvalidInput(f"{where}: is not JSON ({problem})") from problem
-    if not isinstance(row, dict):
-        raise InvalidInput(f"{where}: a JSON object was expected")
-    return cast("dict[str, Any]", row)
 
 
 def _text(row: Mapping[str, Any], keys: tuple[str, ...], where: str) -> str:
@@ -96,7 +63,3 @@ def _text(row: Mapping[str, Any], keys: tuple[str, ...], where: str) -> str:
                 raise InvalidInput(f"{where}: {key} must be text or a number")
             return str(held)
     raise InvalidInput(f"{where}: holds none of {', '.join(keys)}")
-
-
-def _gold(text: str) -> str:
-    return text.rpartition(FINAL)[2].strip()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from cogitate.bench.tasks import Benchmark, Item
 
 EXAMPLES = 3
+_WIDE = 110
+"""Columns from which the table says where data come from; a task's own page always does."""
 _LONGEST = 1_500
 """Characters of an example that are printed."""
 
@@ -93,6 +95,7 @@ def _all(chosen: argparse.Namespace) -> int:
         )
         return 0
     out, folder = console(), data_folder(chosen.data)
+    wide = out.width >= _WIDE
     rows = tuple(
         (
             t.name,
@@ -100,7 +103,7 @@ def _all(chosen: argparse.Namespace) -> int:
             f"{t.rows:,}",
             t.licence,
             "here" if t.found else "missing",
-            t.source.partition(",")[0],
+            *((t.source.partition(",")[0],) if wide else ()),
         )
         for t in held
     )
@@ -111,11 +114,11 @@ def _all(chosen: argparse.Namespace) -> int:
     )
     out.print(
         Grid(
-            ("task", "kind", "questions", "licence", "data", "from"),
+            ("task", "kind", "questions", "licence", "data", *(("from",) if wide else ())),
             rows,
             caption=told,
             right=frozenset({2}),
-            wrap=frozenset({3, 5}),
+            wrap=frozenset({3}),
         )
     )
     out.print("Made, not read:")
