@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import Final, Generic
+from typing import Final
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.seeds import Seed
@@ -23,131 +22,25 @@ from cogitate.rules.votes import Tie
 from .metrics.cells import bootstrapped
 from .metrics.costs import COST_UNITS, DRAWS, NOTHING_KNOWN, Cost, Shape, amounts, cost_of
 from .metrics.pairs import paired
-from .metrics.values import Accuracy, Amount, Coverage, Curve, Difference, Point, V, Value
+from .metrics.selections import (
+    BEST_OF,
+    MAJORITY,
+    ORACLE,
+    RANDOM,
+    WEIGHTED,
+    Gain,
+    SelectionLine,
+    SelectionTable,
+    Share,
+)
+from .metrics.values import Accuracy, Amount, Coverage, Point
 from .results import Drawn, Pool
 
 SUBSETS: Final = 200
 """Subsets of each question, for votes that have no closed form."""
 
-RANDOM: Final = "random"
-MAJORITY: Final = "majority"
-WEIGHTED: Final = "weighted"
-BEST_OF: Final = "best_of"
-ORACLE: Final = "coverage"
 
 _Rule = Callable[[Drawn, int, int], Expected]
-
-
-@dataclass(frozen=True, slots=True)
-class Share(Value):
-    """A part of a gain: a difference of expected shares over the same questions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """Where the gain of a method at N comes from, beside a random pick of one sample.
-
-    `total` = `covered` - `lost`: of what N samples cover beyond one, selection finds all but what it lost.
-    """
-
-    n: int
-    total: Share
-    """Accuracy at N less pass@1."""
-    covered: Share
-    """Coverage at N less pass@1: what a perfect selection would have gained."""
-    lost: Share
-    """Coverage at N less accuracy at N: right samples that were there and not chosen."""
-    answering: Share
-    """What picking at random among those of the N that have an answer gains: the part that needs no selection."""
-
-
-@dataclass(frozen=True, slots=True)
-class SelectionLine(Generic[V]):
-    """One way of choosing, at every N."""
-
-    method: str
-    """`random`, `majority`, `weighted`, `best_of` or `coverage`."""
-    scorer: str
-    """The scorer's printed spec; empty where there is none."""
-    points: tuple[Point[V], ...]
-    """At every N; those where the pool is too small are not there."""
-    costs: tuple[dict[str, Amount | None], ...]
-    """Mean cost of a question at each point, the scorer's included."""
-    gains: tuple[Gain, ...] = ()
-    """At each point."""
-    against_random: Difference | None = None
-    """At the largest N, paired by question against one sample."""
-    against_majority: Difference | None = None
-    """At the largest N, paired by question."""
-
-    @property
-    def name(self) -> str:
-        """The method with its scorer."""
-        return f"{self.method}({self.scorer})" if self.scorer else self.method
-
-    def at(self, n: int) -> V:
-        """The value at N.
-
-        Raises:
-            KeyError: for an N that was not looked at.
-        """
-        for point in self.points:
-            if point.x == n:
-                return point.value
-        raise KeyError(n)
-
-
-@dataclass(frozen=True, slots=True)
-class SelectionTable:
-    """All ways of choosing from one pool; the coverage stands apart, because nobody can choose by it."""
-
-    task: str
-    model: str
-    process: str
-    seed: int
-    """Of the run that drew the samples."""
-    questions: int
-    samples: int
-    """That every question has at least."""
-    sizes: tuple[int, ...]
-    lines: tuple[SelectionLine[Accuracy], ...]
-    coverage: SelectionLine[Coverage]
-    abstained: float
-    """Share of samples without an answer; each counts as wrong."""
-    truncated: float
-    unscored: dict[str, float]
-    """Scorer to the share of samples that it could not judge; none of them is chosen while another is judged."""
-    tie: Tie
-    """How equal votes are decided: `first` lets the tied win alike often."""
-
-    def line(self, name: str) -> SelectionLine[Accuracy]:
-        """The line of this name, such as `majority`.
-
-        Raises:
-            KeyError: where there is none.
-        """
-        for found in self.lines:
-            if found.name == name:
-                return found
-        raise KeyError(name)
-
-    def curves(self, unit: str = "n") -> tuple[Curve[Accuracy], ...]:
-        """The lines as curves against N or a unit of cost; without those whose cost is unknown."""
-        return tuple(c for line in self.lines if (c := self._curve(line, unit)).points)
-
-    def coverage_curve(self, unit: str = "n") -> Curve[Coverage]:
-        """The coverage as a curve of its own kind."""
-        return self._curve(self.coverage, unit)
-
-    def _curve(self, line: SelectionLine[V], unit: str) -> Curve[V]:
-        if unit == "n":
-            points = line.points
-        else:
-            priced = [(p, c.get(unit)) for p, c in zip(line.points, line.costs, strict=True)]
-            points = tuple(
-                Point(a.estimate, p.value, p.label, a.estimated) for p, a in priced if a is not None
-            )
-        return Curve(self.task, self.model, line.name, unit, points)
 
 
 def sizes_of(samples: int) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ def add_compare(inner: Any) -> None:
         "folder, or FOLDER#STRATEGY for the cells of one printed spec or line. It informs, and exits with 0 whatever "
         f"it finds, unless --fail-if-worse is given: then with {WORSE} where B is worse beyond chance.",
         "  cogitate bench compare runs/before runs/after\n"
-        '  cogitate bench compare "runs/a#greedy" "runs/a#best_of(n={n}, scorer=majority())" --n 8\n'
+        '  cogitate bench compare "runs/a#greedy()" "runs/a#self_consistency(n=8)"\n'
         "  cogitate bench compare runs/a runs/b --task gsm8k --json --fail-if-worse",
     )
     command.add_argument("first", metavar="A", help="a run folder, or FOLDER#STRATEGY")
