@@ -35,6 +35,7 @@ from cogitate.core.requests import (
     ScoreSteps,
     TokenInfo,
 )
+from cogitate.core.retrieve import Passage, Retrieve
 from cogitate.core.task import Attachment
 from cogitate.core.until import Contains, Matches, Repeats
 from cogitate.core.usage import Budget, Usage
@@ -61,6 +62,7 @@ GOLDEN: dict[str, Request[Any]] = {
     "embed": Embed(("a\ud83d", "")),
     "grade": Grade(("4", None), "number", "4"),
     "call": Call("f", (1, 1.5, None, "x", (True,), {"k": ()})),
+    "retrieve": Retrieve("how apples grow", 2),
     "remaining": Remaining(),
     "set aside": SetAside("verify", Budget(tokens_out=5, usd=0.5)),
     "execute": Execute(
@@ -78,6 +80,7 @@ PINNED = {
     "embed": "41b36f036affd6e2aacdf929",
     "grade": "b57647c7c8bcaa696d4815a1",
     "call": "aec5302c8b40ad50defd5141",
+    "retrieve": "4b0c0be01e92d75f9ebea628",
     "remaining": "6d2047c3630b74fa90b54358",
     "set aside": "de78f18f5350e02266bff645",
     "execute": "ca1b04043ee99ac2d11c5bc6",
@@ -204,6 +207,7 @@ REPLIES: dict[type[Request[Any]], st.SearchStrategy[Any]] = {
         Budget, calls=st.none() | st.integers(0), usd=st.none() | st.floats(0, 1e9)
     ),
     SetAside: TEXT,
+    Retrieve: st.lists(st.builds(Passage, TEXT, TEXT, NUMBER, TEXT), max_size=3).map(tuple),
     Execute: st.builds(
         Execution,
         st.lists(RUN, min_size=1, max_size=3).map(tuple),

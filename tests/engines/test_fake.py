@@ -24,6 +24,7 @@ from cogitate.core.requests import (
     Sampling,
     ScoreSteps,
 )
+from cogitate.core.retrieve import Retrieve
 from cogitate.core.task import Message
 from cogitate.core.until import Contains
 from cogitate.core.usage import UNITS
@@ -45,6 +46,7 @@ ONE_OF_EACH = [
     Call("f", (1, "two")),
     Execute("print(1)", inputs=("1", "2", "3")),
     Execute("def f(): pass", harness="program.f()"),
+    Retrieve("how apples grow", 2),
 ]
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from .execute import Execute
 from .requests import Call, Embed, Generate, Grade, Loglikelihood, Request, ScoreSteps
+from .retrieve import Retrieve
 
 REQUESTS: dict[str, type[Request[Any]]] = {
-    cls.__name__: cls for cls in (Generate, Loglikelihood, ScoreSteps, Embed, Grade, Call, Execute)
+    cls.__name__: cls
+    for cls in (Generate, Loglikelihood, ScoreSteps, Embed, Grade, Call, Execute, Retrieve)
 }
 """The kinds a journal can name."""

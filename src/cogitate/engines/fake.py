@@ -29,6 +29,7 @@ from cogitate.core.requests import (
     Request,
     ScoreSteps,
 )
+from cogitate.core.retrieve import Passage, Retrieve
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import ZERO, Usage
 
@@ -233,6 +234,8 @@ class FakeEngine:
                 return grades(request)
             case Execute():
                 return _execution(request)
+            case Retrieve():
+                return _passages(request)
             case Call():
                 return request.args[0] if len(request.args) == 1 else request.args
             case _:
@@ -288,6 +291,15 @@ class FakeEngine:
             bytes_moved=None if rates.bytes_moved is None else rates.bytes_moved * both,
             usd=None if rates.usd is None else rates.usd * both,
         )
+
+
+def _passages(request: Retrieve) -> tuple[Passage, ...]:
+    """Up to three made-up passages on the query, ever less fitting."""
+    words = " ".join(request.query.split()[:8])
+    return tuple(
+        Passage(f"passage-{i}", f"Passage {i} on {words}", round(0.9 - 0.2 * i, 1))
+        for i in range(min(request.k, 3))
+    )
 
 
 def grades(request: Grade) -> Grades:
