@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from .hub import Hub, Watched
+from .loopback import Loopback
 from .routes import Allow, anybody, routes
 from .shelf import Shelf
 
-__all__ = ["Allow", "Hub", "Shelf", "Watched", "anybody", "routes"]
+__all__ = ["Allow", "Hub", "Loopback", "Shelf", "Watched", "anybody", "routes"]

@@ -147,6 +147,11 @@ class Watched:
         with self._guard:
             return self._scene.whole(order)
 
+    def search(self, words: str) -> list[int]:
+        """The nodes whose texts hold these words."""
+        with self._guard:
+            return self._scene.search(words)
+
     def row(self) -> dict[str, Any]:
         """The request in a list of many."""
         with self._guard:

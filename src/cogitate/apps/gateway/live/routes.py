@@ -58,7 +58,9 @@ async def anybody(request: Request) -> str | None:
     return None
 
 
-def routes(hub: Hub, journals: Path | None = None, allow: Allow = anybody) -> list[BaseRoute]:
+def routes(
+    hub: Hub, journals: Path | Shelf | None = None, allow: Allow = anybody
+) -> list[BaseRoute]:
     """The routes under `/ui`.
 
     Args:
@@ -66,14 +68,17 @@ def routes(hub: Hub, journals: Path | None = None, allow: Allow = anybody) -> li
         journals: the folder whose journals may be opened; none where there is none.
         allow: who may look.
     """
-    view = _View(hub, Shelf(journals) if journals is not None else None, allow)
+    shelf = Shelf(journals) if isinstance(journals, Path) else journals
+    view = _View(hub, shelf, allow)
     said: dict[str, Callable[[Request], Awaitable[Response]]] = {
         "/api/requests": view.requests,
         "/api/requests/{id}/events": view.events,
         "/api/requests/{id}/nodes/{order:int}": view.node,
+        "/api/requests/{id}/find": view.find,
         "/api/journals": view.journals,
         "/api/journal": view.journal,
         "/api/journal/nodes/{order:int}": view.recorded,
+        "/api/journal/find": view.find_recorded,
     }
     return [
         Route(ROOT, _page),
@@ -205,7 +210,7 @@ class _View:
         async def allowed() -> bool:
             try:
                 return await self._sight(request) in (None, watched.key)
-            except HTTPException:
+            except Exception:  # whatever the check raises says no
                 return False
 
         return StreamingResponse(
@@ -216,6 +221,11 @@ class _View:
     async def node(self, request: Request) -> Response:
         """One node with its text and its path."""
         return _found((await self._watched(request)).whole(request.path_params["order"]))
+
+    async def find(self, request: Request) -> Response:
+        """The nodes whose texts hold the words that are asked for."""
+        watched = await self._watched(request)
+        return _json({"orders": await asyncio.to_thread(watched.search, _words(request))})
 
     # ------------------------------------------------------------------------------- journals
 
@@ -238,6 +248,13 @@ class _View:
             return opened
         return _found(opened.scene.whole(request.path_params["order"]))
 
+    async def find_recorded(self, request: Request) -> Response:
+        """The nodes of a journal whose texts hold the words that are asked for."""
+        opened = await self._opened(request)
+        if isinstance(opened, Response):
+            return opened
+        return _json({"orders": await asyncio.to_thread(opened.scene.search, _words(request))})
+
     async def _seen(self, request: Request) -> Shelf:
         sight = await self._sight(request)
         if self._shelf is None or sight is not None:
@@ -257,6 +274,10 @@ class _View:
 
 def _found(whole: dict[str, Any] | None) -> Response:
     return _json({"error": "there is no such node"}, 404) if whole is None else _json(whole)
+
+
+def _words(request: Request) -> str:
+    return request.query_params.get("q", "")[:200]
 
 
 def _with(request: Request, authorization: str) -> Request:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from cogitate.apps.render import Canopy, Decision
@@ -145,6 +145,20 @@ class Scene:
             node.order, above, place, node.state, number(node.value), number(node.mean), node.visits,
             text, node.id[:_ID], node.reason[:_REASON],
         ]  # fmt: skip
+
+    def search(self, words: str, most: int = 1000) -> list[int]:
+        """The nodes whose text, name or reason holds these words, in any case of letters."""
+        asked = words.casefold().strip()
+        if not asked:
+            return []
+        found = (
+            node.order
+            for node in self._nodes
+            if asked in node.text.casefold()
+            or asked in node.id.casefold()
+            or asked in node.reason.casefold()
+        )
+        return list(islice(found, most))
 
     def picture(self) -> dict[str, Any]:
         """Everything but the nodes, the log and the spending."""

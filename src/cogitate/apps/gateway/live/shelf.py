@@ -45,16 +45,21 @@ class Opened:
 class Shelf:
     """A folder with journals. Mutable: it keeps what was opened last. Safe to be used from several threads."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; nothing outside it is ever opened."""
-        self.folder = folder
+    def __init__(self, folder: Path, *, only: str = "") -> None:
+        """Name the folder; nothing outside it is ever opened.
+
+        Args:
+            folder: where the journals lie.
+            only: the name of the one journal that may be opened, however it ends.
+        """
+        self.folder, self.only = folder, only
         self._opened: OrderedDict[tuple[Any, ...], Opened] = OrderedDict()
         self._guard = threading.Lock()
 
     def list(self) -> list[dict[str, Any]]:
         """The journals, the last written first."""
         found: list[tuple[float, int, str]] = []
-        for path, held in islice(_files(self.folder), _LOOKED_AT):
+        for path, held in islice(self._files(), _LOOKED_AT):
             name = path.relative_to(self.folder).as_posix()
             found.append((held.st_mtime, held.st_size, name))
         found.sort(key=lambda row: (-row[0], row[2]))
@@ -62,6 +67,15 @@ class Shelf:
             {"name": name, "bytes": size, "changed": round(changed, 3)}
             for changed, size, name in found[:_LISTED]
         ]
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        if not self.only:
+            return _files(self.folder)
+        path = self.folder / self.only
+        try:
+            return iter([(path, path.lstat())])
+        except OSError:
+            return iter(())
 
     def find(self, name: str) -> Path:
         """The file of a journal.
@@ -75,7 +89,7 @@ class Shelf:
         parts = name.split("/")
         if "\0" in name or "\\" in name or len(name) > 1000 or len(parts) > _DEEPEST + 1:
             raise refused
-        if any(part.startswith(".") or not part or ":" in part for part in parts):
+        if name != self.only and (self.only or not all(map(_is_plain, parts))):
             raise refused
         place = self.folder
         try:
@@ -86,7 +100,9 @@ class Shelf:
             for beside in (".times", ".blobs"):
                 if place.with_name(place.name + beside).is_symlink():
                     raise refused
-            if not stat.S_ISREG(place.lstat().st_mode) or not name.endswith(_ENDINGS):
+            if not stat.S_ISREG(place.lstat().st_mode):
+                raise refused
+            if not (self.only or name.endswith(_ENDINGS)):
                 raise refused
             if not place.resolve(strict=True).is_relative_to(self.folder.resolve(strict=True)):
                 raise refused
@@ -119,6 +135,10 @@ class Shelf:
             while len(self._opened) > _KEPT:
                 self._opened.popitem(last=False)
             return opened
+
+
+def _is_plain(part: str) -> bool:
+    return bool(part) and not part.startswith(".") and ":" not in part
 
 
 def _files(folder: Path, depth: int = 0) -> Iterator[tuple[Path, os.stat_result]]:
