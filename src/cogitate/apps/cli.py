@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "caching",
     "reproducing",
     "benching",
+    "serving",
     "keys",
     "usage",
     "doctoring",
