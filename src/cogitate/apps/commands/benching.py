@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cogitate.apps.output import add_command, console, print_json
 
 from .bench_compare import add_compare
+from .bench_run import add_run
+from .bench_report import add_report
 from .bench_tasks import add_tasks
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def register(subcommands: Any) -> None:
     inner = command.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_record(inner)
     add_compare(inner)
+    add_report(inner)
+    add_run(inner)
     add_tasks(inner)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .folders import report_folder
 from .journals import Journals, Texts, journal_files, no_journals, task_texts
 from .sampling import QUESTIONS
 from .writing import HTML, MARKDOWN, TIMING, write
@@ -15,6 +16,7 @@ __all__ = [
     "Texts",
     "journal_files",
     "no_journals",
+    "report_folder",
     "task_texts",
     "write",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,9 @@ def write(
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    begun = tuple(cell for cell in found.cells if cell.outcomes)
+    waiting = len(found.cells) - len(begun)
+    found = replace(found, cells=begun)
     metrics = table(found)
     shapes = shapes_of(found.card)
     selections = [
@@ -77,6 +81,10 @@ def write(
     pages = pages_of(found, naming.names, journals, texts or task_texts(), most=questions)
     title = title_of(found.card)
     body = list(_body(found, metrics, selections, differences, naming))
+    if waiting:
+        body.insert(
+            1, Words(f"{several(waiting, 'cell')} of the grid waited when this was written.")
+        )
     html, markdown = folder / HTML, folder / MARKDOWN
     _put(html, page(title, _html(title, body, pages), pages.parts()))
     _put(markdown, (f"{line}\n" for line in _markdown(title, body, pages)))
@@ -106,10 +114,11 @@ def _html(title: str, body: list[Block], pages: Pages) -> Iterator[str]:
     asked = list(_questions(pages))
     yield '<a class="skip" href="#main">Skip to the report</a>'
     yield '<header class="overview" id="top">'
-    yield from as_html([Heading(1, title), *body[:2]])
+    first = next((i for i, b in enumerate(body) if isinstance(b, Heading)), len(body))
+    yield from as_html([Heading(1, title), *body[:first]])
     yield contents([*body, *asked])
     yield '</header><main id="main"><div class="overview">'
-    yield from as_html(body[2:])
+    yield from as_html(body[first:])
     yield from as_html(asked)
     yield '</div><article id="question"></article></main>'
     yield '<footer class="overview">'
