@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cogitate.apps.output import add_command, console, print_json
 
 from .bench_compare import add_compare
-from .bench_run import add_run
 from .bench_report import add_report
+from .bench_run import add_run
 from .bench_tasks import add_tasks
 
 if TYPE_CHECKING:
