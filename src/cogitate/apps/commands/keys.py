@@ -241,12 +241,12 @@ def _show(found: list[Key], stands: dict[str, Any], now: float) -> None:
             "any" if key.concurrency is None else str(key.concurrency),
             "\n".join((*key.models, *(f"{s or '(none)'} (strategy)" for s in key.strategies)))
             or "all",
-            "never" if key.expires_at is None else written(key.expires_at),
+            "never" if key.expires_at is None else written(key.expires_at)[:10],
         )
         for key in found
     )
-    head = ("id", "name", "state", "used and held of its quotas", "at once", "may use", "expires")
-    console().print(Grid(head, rows, right=frozenset({4}), wrap=frozenset({1, 3, 5})))
+    head = ("id", "name", "state", "used + held of quota", "at once", "may use", "expires")
+    console().print(Grid(head, rows, right=frozenset({4}), wrap=frozenset({1, 5})))
 
 
 def _quotas(key: Key, stands: dict[str, Any]) -> list[str]:
@@ -256,13 +256,10 @@ def _quotas(key: Key, stands: dict[str, Any]) -> list[str]:
     for quota in key.quotas:
         here = stands.get(quota.window, {})
         used, held = (here.get(state, {}).get(quota.unit, 0) for state in ("used", "held"))
-        window = "in all" if quota.window == "total" else f"a {quota.window}"
-        if quota.unit == "usd":
-            lines.append(f"${used:.4g} + ${held:.4g} of ${quota.amount:.6g} {window}")
-        else:
-            lines.append(
-                f"{count(used)} + {count(held)} of {count(quota.amount)} {quota.unit} {window}"
-            )
+        amounts = (used, held, quota.amount)
+        said = [f"{a:.4g}" if quota.unit == "usd" else count(a) for a in amounts]
+        window = "" if quota.window == "total" else f"/{quota.window}"
+        lines.append(f"{quota.unit} {said[0]} + {said[1]} of {said[2]}{window}")
     return lines
 
 

@@ -7,27 +7,23 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.requests import Json
 from cogitate.core.usage import Usage
 
-from .keys import ANYONE, Key, presented
-from .quotas import Ceiling, spent, to_hold
-from .records import DAY_S, Record
-from .refusals import Forbidden, Overloaded, QuotaExceeded, Refusal, Unauthorised
+from .keys import ANYONE, Key
+from .quotas import Ceiling
+from .record import Record
+from .refusals import Forbidden, Overloaded, Refusal, Unauthorised
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
-    from .holds import Hold
-    from .keyring import Keyring
-    from .writer import Writer
+    from .desk import Desk
+    from .shares import Hold
 
 SLOTS: Final = 64
 """Requests in flight at most, where nobody says."""
@@ -38,13 +34,6 @@ WAITING: Final = 1024
 GONE: Final = 499
 """The status of a request whose client went away, as nginx writes it."""
 
-_TICK_S: Final = 0.4
-"""How often the keys are looked at: a revoked one is refused within a second."""
-_BEAT_S: Final = 3.0
-_LIFE_S: Final = 15.0
-"""After how long without a sign of life what a process holds is given back."""
-_HOUR_S: Final = 3600.0
-_LONGEST_WINDOW_S: Final = 40.0 * DAY_S
 _LONGEST_PROMPT: Final = 1_000_000
 
 
@@ -133,19 +122,13 @@ class Accounts:
         clock: Callable[[], float],
         *,
         needs_keys: bool,
-        prompt_days: float | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self.turns = turns
         """Slots and queue; its `running` and `waiting` are worth a metric."""
         self.clock = clock
         self.needs_keys = needs_keys
-        self.prompt_days = prompt_days
-        self._process = secrets.token_hex(8)
-        self._count = 0
-        self._keyring: Keyring | None = None
-        self._writer: Writer | None = None
-        self._refresh: asyncio.Future[Any] | None = None
-        self._due = {"beat": 0.0, "hour": 0.0}
+        self._desk = desk
 
     @classmethod
     def open(
@@ -173,26 +156,15 @@ class Accounts:
         Raises:
             InvalidInput: where the database cannot be used.
         """
-        from .keyring import Keyring
-        from .tables import opened
-        from .writer import Writer
+        from .desk import Desk
 
         if prompt_days is not None and not 0 < prompt_days < 1e6:
             raise InvalidInput(
                 f"prompts for {prompt_days} days were asked for; it is a number above 0"
             )
-        made = cls(
-            Turns(slots, waiting, patience_s=patience_s),
-            clock,
-            needs_keys=needs_keys,
-            prompt_days=prompt_days,
-        )
-        engine = opened(url)
-        made._keyring = Keyring()
-        with engine.begin() as connection:
-            made._tick(connection)
-        made._writer = Writer(engine, made._tick, _TICK_S)
-        return made
+        turns = Turns(slots, waiting, patience_s=patience_s)
+        desk = Desk(url, clock=clock, prompt_days=prompt_days)
+        return cls(turns, clock, needs_keys=needs_keys, desk=desk)
 
     @classmethod
     def none(
@@ -213,7 +185,7 @@ class Accounts:
     @property
     def keeps_prompts(self) -> bool:
         """Whether prompts are written down."""
-        return self.prompt_days is not None and self._writer is not None
+        return self._desk is not None and self._desk.prompt_days is not None
 
     async def identify(self, authorization: str | None) -> Key:
         """Whose key this is, without letting a request in: for pages and lists of models.
@@ -223,12 +195,9 @@ class Accounts:
         """
         if not self.needs_keys:
             return ANYONE
-        if self._keyring is None or self._writer is None:
+        if self._desk is None:
             raise Overloaded("the accounts of this gateway are closed")
-        given = presented(authorization)
-        if given is not None and not self._keyring.knows(given[0]):
-            await self._refreshed(self._keyring, self._writer)  # it may have been made this moment
-        return self._keyring.identify(authorization, self.clock())
+        return await self._desk.identify(authorization)
 
     async def admit(
         self, authorization: str | None, *, wanted: Ceiling, request_id: str = ""
@@ -256,11 +225,11 @@ class Accounts:
             try:
                 await self.turns.take(key.id)
             except BaseException:
-                self._give_back(hold)
+                self._settle(key, hold, None)
                 raise
             if not self._still_good(key):
                 self.turns.give(key.id)
-                self._give_back(hold)
+                self._settle(key, hold, None)
                 raise Unauthorised(
                     f"the key {key.id} was revoked or expired while the request waited"
                 )
@@ -277,13 +246,9 @@ class Accounts:
 
     async def close(self) -> None:
         """Write what is left, give back what this process holds, and close the database."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            from .holds import leave
-
-            writer.tell(partial(leave, process=self._process))
-            await asyncio.to_thread(writer.close)
-            writer.engine.dispose()
+        desk, self._desk = self._desk, None
+        if desk is not None:
+            await desk.close()
 
     # --------------------------------------------------------------------------- the inside
 
@@ -292,62 +257,17 @@ class Accounts:
         if denied:
             asked = (getattr(wanted, denied) or "none")[:100]
             raise Forbidden(f"this key may not use the {denied} {asked!r}")
-        limits = key.limits
-        if not limits or self._writer is None:
-            return None
-        from .holds import Denial, hold
+        return None if self._desk is None else await self._desk.hold(key, wanted)
 
-        amounts, unknown = to_hold(wanted, limits)
-        if unknown:
-            raise Forbidden(
-                f"this key has a quota of {unknown}, and how much of it the request may take is unknown; "
-                "bound its output, or have the model given a price"
-            )
-        self._count += 1
-        name = f"{self._process}-{self._count}"
-        asked = self._writer.ask(
-            lambda connection: hold(
-                connection,
-                key.id,
-                limits,
-                amounts,
-                id=name,
-                process=self._process,
-                now=self.clock(),
-            )
-        )
-        try:
-            found = await asyncio.shield(asked)
-        except asyncio.CancelledError:
-            asked.add_done_callback(self._unwanted)
-            raise
-        if isinstance(found, Denial):
-            raise QuotaExceeded(found.reason, found.retry_after_s)
-        return found
-
-    def _unwanted(self, asked: asyncio.Future[Any]) -> None:
-        """A hold arrived for a client that has gone."""
-        from .holds import Hold
-
-        if not asked.cancelled() and asked.exception() is None:
-            found = asked.result()
-            self._give_back(found if isinstance(found, Hold) else None)
-
-    def _give_back(self, hold: Hold | None) -> None:
-        self._settle(hold, None)
-
-    def _settle(self, hold: Hold | None, usage: Usage | None) -> None:
-        if hold is not None and self._writer is not None:
-            from .holds import settle
-
-            counted = None if usage is None else spent(usage, hold.amounts)
-            self._writer.tell(partial(settle, held=hold, spent=counted))
+    def _settle(self, key: Key, hold: Hold | None, usage: Usage | None) -> None:
+        if hold is not None and self._desk is not None:
+            self._desk.settle(key, hold, usage)
 
     def _left(
         self, key: Key, hold: Hold | None, charged: Record | None, admission: Admission
     ) -> None:
         self.turns.give(key.id)
-        self._settle(hold, None if charged is None else charged.usage)
+        self._settle(key, hold, None if charged is None else charged.usage)
         wanted = admission.wanted
         self._note(
             charged
@@ -355,36 +275,11 @@ class Accounts:
         )
 
     def _note(self, record: Record) -> None:
-        if self._writer is not None:
-            self._writer.record(record)
+        if self._desk is not None:
+            self._desk.note(record)
 
     def _still_good(self, key: Key) -> bool:
-        if not self.needs_keys or self._keyring is None:
-            return True
-        return self._keyring.usable(key.id, self.clock())
-
-    async def _refreshed(self, keyring: Keyring, writer: Writer) -> None:
-        """Look for new keys; whoever asks at the same moment shares the look."""
-        if self._refresh is None or self._refresh.done():
-            self._refresh = writer.ask(keyring.refresh)
-        await asyncio.shield(self._refresh)
-
-    def _tick(self, connection: Connection) -> None:
-        from .holds import beat, forget, reclaim
-        from .records import purge
-
-        now = self.clock()
-        if self._keyring is not None:
-            self._keyring.refresh(connection)
-        if not 0 <= now - self._due["beat"] < _BEAT_S:
-            self._due["beat"] = now
-            beat(connection, self._process, now + _LIFE_S)
-            reclaim(connection, now)
-        if not 0 <= now - self._due["hour"] < _HOUR_S:
-            self._due["hour"] = now
-            forget(connection, now - _LONGEST_WINDOW_S)
-            if self.prompt_days is not None:
-                purge(connection, now - self.prompt_days * DAY_S)
+        return not self.needs_keys or (self._desk is not None and self._desk.usable(key))
 
 
 def _prompt(prompt: Json) -> str:

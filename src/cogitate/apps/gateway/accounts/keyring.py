@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -114,6 +115,12 @@ class Keyring:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Key, str]] = {}
         self._seen = -1
+        self._looked_at = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it was last known to be up to date."""
+        return time.monotonic() - self._looked_at
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -124,7 +131,9 @@ class Keyring:
 
     def refresh(self, connection: Connection) -> bool:
         """Take in what changed; returns whether anything did."""
+        looked_at = time.monotonic()
         now = int(connection.scalar(select(META.c.value).where(META.c.name == "keys")) or 0)
+        self._looked_at = looked_at
         if now == self._seen:
             return False
         changed = select(KEYS).where(KEYS.c.revision > self._seen)

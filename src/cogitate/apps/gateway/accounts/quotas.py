@@ -157,11 +157,33 @@ def to_hold(wanted: Ceiling, bounds: Sequence[tuple[str, Amounts]]) -> tuple[Amo
     return (1, held[1], held[2], held[3]), ""
 
 
-def spent(usage: Usage, held: Amounts) -> Amounts:
-    """What to count for a request; money nobody knows counts as what was held for it, never as nothing."""
+def plus(these: Amounts, those: Amounts) -> Amounts:
+    """The sum, unit by unit."""
+    a, b, c, d = these
+    e, f, g, h = those
+    return (a + e, b + f, c + g, d + h)
+
+
+def less(these: Amounts, those: Amounts) -> Amounts:
+    """The difference, unit by unit."""
+    a, b, c, d = these
+    e, f, g, h = those
+    return (a - e, b - f, c - g, d - h)
+
+
+def spent(usage: Usage, held: Amounts, bounds: Sequence[tuple[str, Amounts]]) -> Amounts:
+    """What to count for a request of a key with these limits, in the units that some window bounds.
+
+    Money nobody knows counts as what was held for it, never as nothing.
+    """
     known = usage.usd is not None and math.isfinite(usage.usd)
     usd = nanodollars(min(usage.usd or 0.0, MOST / _NANO)) if known else held[3]
-    return (1, min(usage.tokens_in + usage.tokens_out, MOST), min(usage.tokens_out, MOST), usd)
+    all_of_it = (1, usage.tokens_in + usage.tokens_out, usage.tokens_out, usd)
+    counted = [
+        min(amount, MOST) if any(most[place] < UNBOUNDED for _, most in bounds) else 0
+        for place, amount in enumerate(all_of_it)
+    ]
+    return (1, counted[1], counted[2], counted[3])
 
 
 def limits(quotas: Sequence[Quota], concurrency: int | None) -> tuple[tuple[str, Amounts], ...]:

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, insert, select
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import ZERO, Usage
 
+from .record import Record
 from .tables import KEYS, PROMPTS, REQUESTS
 
 if TYPE_CHECKING:
@@ -33,24 +34,6 @@ _COLUMNS: Final = {
     "strategy": REQUESTS.c.strategy,
     "status": REQUESTS.c.status,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is known of a request afterwards. Never the key, only its public id."""
-
-    id: str
-    at: float
-    """When it ended."""
-    key_id: str
-    model: str
-    strategy: str
-    status: int
-    usage: Usage = ZERO
-    seconds: float = 0.0
-    """Wall-clock."""
-    prompt: str | None = None
-    """JSON of what was asked, where prompts are kept."""
 
 
 @dataclass(frozen=True)

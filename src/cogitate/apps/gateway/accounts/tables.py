@@ -40,7 +40,7 @@ VERSION: Final = 1
 """The schema that this code reads and writes."""
 
 FILE_NAME: Final = "gateway.sqlite"
-_BUSY_S: Final = 10.0
+_BUSY_S: Final = 5.0
 _OWNER_ONLY: Final = 0o600
 
 METADATA: Final = MetaData()
@@ -89,17 +89,16 @@ COUNTERS: Final = Table(
 HOLDS: Final = Table(
     "holds",
     METADATA,
-    Column("id", String(40), primary_key=True),
+    Column("process", String(16), primary_key=True),
+    Column("key_id", String(12), primary_key=True),
     Column("window", String(8), primary_key=True),
-    Column("start", BigInteger, nullable=False),
-    Column("key_id", String(12), nullable=False),
-    Column("process", String(16), nullable=False, index=True),
+    Column("start", BigInteger, primary_key=True),
     *(
         Column(unit, BigInteger, nullable=False)
         for unit in ("requests", "tokens", "tokens_out", "usd")
     ),
 )
-"""The parts of `held_…` by request, so that those of a process that died can be given back."""
+"""The parts of `held_…` by process, so that those of one that died can be given back."""
 
 PROCESSES: Final = Table(
     "processes",

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from .records import Record, keep
+from .record import Record
+from .records import keep
 from .refusals import Overloaded
 from .tables import reason_of
 
@@ -30,13 +31,17 @@ _TRIES: Final = 3
 _RECORDS: Final = 500
 _MOST_RECORDS: Final = 100_000
 _AGAIN_S: Final = 1.0
+_PATIENCE_S: Final = 5.0
+"""After how long a transaction is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     run: Callable[[Connection], Any]
-    future: asyncio.Future[Any] | None
-    loop: asyncio.AbstractEventLoop | None
+    after: Callable[[Any], None] | None
+    failed: Callable[[], None] | None = None
+    future: asyncio.Future[Any] | None = None
+    loop: asyncio.AbstractEventLoop | None = None
 
 
 class Writer:
@@ -46,12 +51,12 @@ class Writer:
     transaction that fails because another process was in its way is tried again.
     """
 
-    def __init__(self, engine: Engine, tick: Callable[[Connection], None], every_s: float) -> None:
+    def __init__(self, engine: Engine, tick: Callable[[Writer], None], every_s: float) -> None:
         """Start the thread.
 
         Args:
             engine: the database.
-            tick: run every `every_s` seconds, between the requests.
+            tick: called in the thread every `every_s` seconds; speaks with the database by `attempt`.
             every_s: how often.
         """
         self.engine = engine
@@ -64,20 +69,35 @@ class Writer:
         self._thread = threading.Thread(target=self._live, name="cogitate-accounts", daemon=True)
         self._thread.start()
 
-    def ask(self, run: Callable[[Connection], T]) -> asyncio.Future[T]:
+    def ask(
+        self, run: Callable[[Connection], T], after: Callable[[T], None] | None = None
+    ) -> asyncio.Future[T]:
         """Run this in a transaction; the reply comes to the running event loop.
+
+        Args:
+            run: may be run again where the transaction failed.
+            after: called in the thread of the database when it is written, whoever still waits.
 
         Raises (at its await):
             Overloaded: where the database cannot be used now.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._work.put(_Work(run, future, loop))
+        self._work.put(_Work(run, after, None, future, loop))
         return future
 
-    def tell(self, run: Callable[[Connection], Any]) -> None:
-        """Run this in a transaction, some time soon and in order."""
-        self._work.put(_Work(run, None, None))
+    def tell(self, run: Callable[[Connection], Any], failed: Callable[[], None]) -> None:
+        """Run this in a transaction, some time soon and in order; `failed` is called where that is impossible."""
+        self._work.put(_Work(run, None, failed))
+
+    def attempt(self, run: Callable[[Connection], Any]) -> bool:
+        """Run this in a transaction now, in the thread of the database; returns whether it was written."""
+        try:
+            self._tried(run)
+        except Exception as error:
+            self._complain(error)
+            return False
+        return True
 
     def record(self, record: Record) -> None:
         """Write this some time soon."""
@@ -115,28 +135,36 @@ class Writer:
             if ending:
                 return
             if time.monotonic() >= due:
-                self._guarded(self._tick)
+                self._ticked()
                 due = time.monotonic() + self._every_s
 
     def _serve(self, batch: list[_Work]) -> None:
         try:
             done = self._tried(lambda connection: [work.run(connection) for work in batch])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, DBAPIError):
+            if len(batch) > 1 and not isinstance(error, OperationalError):
                 for work in batch:  # one of them is at fault, and the others need not suffer
                     self._serve([work])
                 return
             self._complain(error)
+            for work in batch:
+                if work.failed is not None:
+                    work.failed()
             done = [_refused(error)] * len(batch)
+        else:
+            for work, result in zip(batch, done, strict=True):
+                if work.after is not None:
+                    work.after(result)
         self._deliver(batch, done)
 
     def _tried(self, run: Callable[[Connection], T]) -> T:
+        began = time.monotonic()
         for left in range(_TRIES - 1, -1, -1):
             try:
                 with self.engine.begin() as connection:
                     return run(connection)
-            except DBAPIError:
-                if not left:
+            except OperationalError:
+                if not left or time.monotonic() - began > _PATIENCE_S:
                     raise
                 time.sleep(0.01)
         raise AssertionError
@@ -153,16 +181,14 @@ class Writer:
     def _write(self) -> None:
         # Taken one by one from a deque: the event loop adds to its other end meanwhile.
         records = [self._records.popleft() for _ in range(len(self._records))]
-        if records and not self._guarded(lambda connection: keep(connection, records)):
+        if records and not self.attempt(lambda connection: keep(connection, records)):
             self._records.extendleft(reversed(records))
 
-    def _guarded(self, run: Callable[[Connection], Any]) -> bool:
+    def _ticked(self) -> None:
         try:
-            self._tried(run)
-        except Exception as error:
+            self._tick(self)
+        except Exception as error:  # the thread outlives it: requests wait for it
             self._complain(error)
-            return False
-        return True
 
     def _complain(self, error: Exception) -> None:
         # Not its traceback: parameters of statements hold names of models that clients sent.
