@@ -63,7 +63,7 @@ def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with unpacked(path) as content:
-            while piece := content.read(1 << 20):
+            while piece := content.read(1 << 16):
                 digest.update(piece)
     except (EOFError, OSError, zlib.error) as problem:
         raise InvalidInput(
