@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cogitate.rules import covering
 from cogitate.rules.balancing import balanced
 from cogitate.rules.covering import cover, objective
 
@@ -43,9 +44,11 @@ def best_by_enumeration(weights, lines, labels, cost, coverage):
     )
 
 
-@needs_solver
+@pytest.mark.parametrize("by", [pytest.param("solver", marks=needs_solver), "table"])
 @pytest.mark.parametrize("seed", range(60))
-def test_solves_the_programme_exactly(seed):
+def test_solves_the_programme_exactly(seed, by, monkeypatch):
+    if by == "solver":
+        monkeypatch.setattr(covering, "TABLED", 0)
     weights, lines, labels, cost, coverage = problem(seed)
     found = cover(weights, lines, labels, cost=cost, coverage=coverage)
     best = best_by_enumeration(weights, lines, labels, cost, coverage)
@@ -61,6 +64,44 @@ def test_needs_no_solver_without_clusters(seed, monkeypatch):
     assert found.objective == pytest.approx(
         best_by_enumeration(weights, lines, labels, cost, 0.0), abs=1e-12
     )
+
+
+@needs_solver
+@pytest.mark.parametrize("seed", range(30))
+def test_table_and_solver_agree_on_larger_trees(seed, monkeypatch):
+    rng = random.Random(seed)
+    lines = tree(rng, 32, 4, 3)
+    weights = [rng.random() for _ in lines]
+    labels = [rng.randrange(6) for _ in lines]
+    told = {"cost": 3.0 * sum(weights), "coverage": rng.choice([0.5, 4.0, 20.0])}
+    by_table = cover(weights, lines, labels, **told)
+    monkeypatch.setattr(covering, "TABLED", 0)
+    by_solver = cover(weights, lines, labels, **told)
+    assert by_table.objective == pytest.approx(by_solver.objective, abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000))
+def test_ties_go_to_more_weight_then_fewer_nodes_then_the_earlier(seed):
+    """Weights and prices are eighths, so that ties are many and sums are exact."""
+    rng = random.Random(seed)
+    lines = tree(rng, rng.randint(2, 6), 1, 2)
+    weights = [rng.choice([0.25, 0.5]) for _ in lines]
+    nodes = len({node for line in lines for node in line}) + len(lines)
+    told = {"cost": nodes / 8, "coverage": 0.25}
+    labels = [rng.choice([0, 1]) for _ in lines]
+
+    def rank(kept):
+        found = objective(kept, weights, lines, labels, **told)
+        bits = [int(i in kept) for i in range(len(lines))]
+        return round(found.objective, 9), sum(weights[i] for i in kept), -found.nodes, bits
+
+    subsets = [
+        kept
+        for size in range(1, len(lines) + 1)
+        for kept in itertools.combinations(range(len(lines)), size)
+    ]
+    assert cover(weights, lines, labels, **told).kept == max(subsets, key=rank)
 
 
 @needs_solver

@@ -12,6 +12,11 @@ from typing import Any, Final
 Line = tuple[Hashable, ...]
 """The strict ancestors of a leaf, the root first."""
 
+TABLED: Final = 7
+"""Clusters up to which a table over the tree is exact and quicker than the solver; it doubles with each."""
+_QUANTA: Final = 2**40
+"""Steps in one unit of worth; below them all is equal."""
+
 SOLVER_NODES: Final = 10_000
 """Nodes of the solver's own tree after which the best found so far is taken."""
 _SCALE: Final = 1e4
@@ -62,17 +67,17 @@ def cover(
 ) -> Cover:  # fmt: skip
     """The leaves whose retention is worth most, at least one; see `objective`.
 
-    Every ancestor and every leaf costs the same. A leaf whose cluster is `None` covers nothing. Objectives
-    within about 1e-6 count as equal: then more weight wins, then fewer nodes, then the earlier of leaves that
-    are alike; what is equal in all this is decided by the solver's order, which is the same in every run.
-    Without clusters, or with one, this is a dynamic programme over the tree; else HiGHS solves it.
+    Every ancestor and every leaf costs the same. A leaf whose cluster is `None` covers nothing. Of equal
+    objectives the one that keeps more weight wins, then fewer nodes, then the earlier leaves. With few clusters
+    this is a table over the tree; with more than `TABLED` HiGHS solves it, where objectives within about 1e-6 are
+    equal, and of what is equal in weight and nodes too only leaves that are alike are told apart by their place.
 
     >>> cover([0.5, 0.3, 0.2], [("r", "a"), ("r", "a"), ("r", "b")], cost=2.0, coverage=0.0).kept
     (0,)
 
     Raises:
         ValueError: for lists of different lengths, a negative weight, or a negative or infinite price.
-        ImportError: where clusters are to be covered and SciPy is not installed.
+        ImportError: with many clusters, where SciPy is not installed.
 
     Reference: ETS, arXiv:2502.13575.
     """
@@ -100,36 +105,64 @@ def _kept(
     if cost == 0 or len(weights) <= 1:
         return list(range(len(weights))), True
     price = cost / (len({node for line in lines for node in line}) + len(lines))
-    # One cluster is covered whatever is kept, unless some leaves belong to none.
-    if coverage == 0 or len(set(clusters)) < 2:
-        return _pruned(weights, lines, price), True
+    told = clusters if coverage else [None] * len(weights)
+    if len(set(told)) <= TABLED:
+        return _tabled(weights, lines, told, price, coverage), True
     return _solved(weights, lines, clusters, price, coverage, solver_nodes)
 
 
-def _pruned(weights: Sequence[float], lines: Sequence[Line], price: float) -> list[int]:
-    """Without coverage a subtree pays for itself or goes; where none does, the least bad leaf stays."""
-    below: dict[Line, list[Line | int]] = {(): []}
+Worth = tuple[int, int, int, int]
+"""Objective, weight, less nodes, and the leaves kept as bits, the first the highest: what sums, and how ties fall."""
+
+_NOTHING: Final = -1
+"""The set of covered clusters where no leaf is kept."""
+
+
+def _tabled(
+    weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
+    price: float, coverage: float,
+) -> list[int]:  # fmt: skip
+    """For each node the best choice below it by the set of clusters covered there; whole numbers, so ties are ties."""
+    places = {c: at for at, c in enumerate(dict.fromkeys(c for c in clusters if c is not None))}
+    paid, leaves = round(price * _QUANTA), len(weights)
+    tables: dict[Line, list[dict[int, Worth]]] = {(): []}
     for i, line in enumerate(lines):
         for n in range(len(line)):
-            if line[: n + 1] not in below:
-                below[line[: n + 1]] = []
-                below[line[:n]].append(line[: n + 1])
-        below[line].append(i)
-    worth: dict[Line | int, float] = {i: w - price for i, w in enumerate(weights)}
-    going: dict[Line, list[Line | int]] = {}
-    for node in sorted(below, key=len, reverse=True):
-        paying = [kid for kid in below[node] if worth[kid] >= 0]
-        going[node] = paying or [max(below[node], key=lambda kid: worth[kid])]
-        worth[node] = math.fsum(worth[kid] for kid in going[node]) - price
-    kept: list[int] = []
-    open_: list[Line | int] = [()]
-    while open_:
-        node = open_.pop()
-        if isinstance(node, int):
-            kept.append(node)
-        else:
-            open_ += going[node]
-    return kept
+            if line[: n + 1] not in tables:
+                tables[line[: n + 1]] = []
+        label = clusters[i]
+        own = round(weights[i] * _QUANTA)
+        covered = 0 if label is None else 1 << places[label]
+        tables[line].append({covered: (own - paid, own, -1, 1 << (leaves - 1 - i))})
+    for node in sorted(tables, key=len, reverse=True):
+        found = _joined(tables[node])
+        if not node:
+            return _read(found, round(coverage * _QUANTA / len(places)) if places else 0, leaves)
+        table = {m: (v - paid, w, n - 1, b) for m, (v, w, n, b) in found.items()}
+        tables[node[:-1]].append(table)
+    raise AssertionError("the root is a node")
+
+
+def _joined(below: Sequence[dict[int, Worth]]) -> dict[int, Worth]:
+    """The best by covered clusters of what several subtrees keep; at least one of them keeps something."""
+    found: dict[int, Worth] = {_NOTHING: (0, 0, 0, 0)}
+    for table in below:
+        more = dict(found)
+        for mask, (v, w, n, b) in found.items():
+            for other, (v2, w2, n2, b2) in table.items():
+                both = other if mask == _NOTHING else mask | other
+                worth = (v + v2, w + w2, n + n2, b | b2)
+                if both not in more or worth > more[both]:
+                    more[both] = worth
+        found = more
+    del found[_NOTHING]
+    return found
+
+
+def _read(found: dict[int, Worth], each: int, leaves: int) -> list[int]:
+    """The leaves of the best choice, each covered cluster counted."""
+    best = max((v + each * mask.bit_count(), w, n, b) for mask, (v, w, n, b) in found.items())
+    return [i for i in range(leaves) if best[3] >> (leaves - 1 - i) & 1]
 
 
 def _solved(
