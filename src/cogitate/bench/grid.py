@@ -48,7 +48,7 @@ class Block:
     models: tuple[str, ...]
     """Labels."""
     points: tuple[Point, ...]
-    budgets: tuple[Budget, ...] = (Budget(),)  # noqa: RUF009  (frozen)
+    budgets: tuple[Budget, ...] = (Budget(),)
     """Of each question."""
     seeds: tuple[int, ...] = (0,)
     limit: int | None = None
@@ -126,9 +126,10 @@ class Grid:
         shared = {name: raw[name] for name in _BLOCK if name in raw}
         if "models" in raw:
             shared["models"] = models.labels(raw["models"], "models")
-        blocks, pools = _tables(raw, "run"), _tables(raw, "pool")
+        blocks: list[Mapping[str, Any]] = _tables(raw, "run")
+        pools = _tables(raw, "pool")
         if not blocks and "strategies" in raw:
-            blocks = [{}]
+            blocks = [dict[str, Any]()]
         made = cls(
             _text(raw.get("name", "bench"), "name"),
             MappingProxyType(models.specs),
@@ -353,7 +354,7 @@ def _numbers(raw: Any, where: str) -> Sequence[Any]:
     for value in held:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise InvalidInput(f"{where}: {value!r} is neither a number nor text")
-    if not held or len(set(held)) < len(held) and where.endswith("n"):
+    if not held or (len(set(held)) < len(held) and where.endswith("n")):
         raise InvalidInput(f"{where}: give at least one value, and each once, not {list(held)}")
     return held
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -174,8 +174,16 @@ def _draws(laid: Laid, draws: Draws) -> Iterator[Job]:
         for label in draws.models:
             for seed in draws.seeds:
                 entry = _entry("pool", benchmark, label, process, seed, draws.limit, draws.samples)
-                known = {"samples": draws.samples, "limit": draws.limit, "readers": tuple(scorers)}
-                yield Job(entry, process, benchmark, draws.row, **known)
+                drawing = Job(
+                    entry,
+                    process,
+                    benchmark,
+                    draws.row,
+                    samples=draws.samples,
+                    limit=draws.limit,
+                    readers=tuple(scorers),
+                )
+                yield drawing
                 for scorer in scorers:
                     scored = _entry(
                         "scores",
@@ -187,7 +195,7 @@ def _draws(laid: Laid, draws: Draws) -> Iterator[Job]:
                         draws.samples,
                         entry.file,
                     )
-                    yield Job(scored, scorer, benchmark, draws.row, process, **known)
+                    yield replace(drawing, entry=scored, what=scorer, process=process)
 
 
 def _part(spec: str, family: Any, where: str) -> Assembled:
@@ -232,8 +240,6 @@ def _entry(
 
 def _with(entry: Entry, **changes: Any) -> Entry:
     """The entry with its file's name, which follows from what it is and not from how many questions it has."""
-    from dataclasses import replace
-
     made = replace(entry, **changes)
     said = [made.kind, made.task, made.model, made.spec, made.seed, repr(made.budget), made.pool]
     said += [made.samples] if made.samples else []

@@ -10,6 +10,7 @@ from cogitate.core.errors import Failed
 from cogitate.core.journal import Record, outcome_of
 from cogitate.core.protocols import Emit, Engine, Limits, silent
 from cogitate.core.requests import Reply, Request
+from cogitate.core.usage import ZERO, Usage
 from cogitate.drive import ReplyCache, Stop
 
 AT_HAND: Final = 8192
@@ -81,10 +82,10 @@ class Remembering:
 
     def __init__(self, engine: Engine, memory: Memory, stop: Stop) -> None:
         self._engine, self._memory, self._stop = engine, memory, stop
-        self.asked = 0
-        """Requests that the engine was handed."""
         self.served = 0
-        """Requests answered."""
+        """Requests answered, remembered ones included."""
+        self.paid: Usage = ZERO
+        """What the engine was asked for."""
         self.ceiling = engine.ceiling
         """As the engine says; bound here because it is asked for every request."""
 
@@ -129,8 +130,8 @@ class Remembering:
             for (key, request), outcome in zip(new.items(), outcomes, strict=True):
                 if isinstance(outcome, Reply):
                     self._memory.put(key, request, self.fingerprint, outcome)
+                    self.paid = self.paid + outcome.usage
                 known[key] = outcome
-            self.asked += len(new)
         self.served += len(batch)
         told: list[Reply[Any] | Failed] = []
         for request in batch:

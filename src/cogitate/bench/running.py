@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import platform
@@ -11,18 +10,18 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from cogitate.assembly import Configuration, Models, open_spec, opened
 from cogitate.assembly.models import is_free
-from cogitate.core.errors import CogitateError, Failed, InvalidInput, OutOfBudget
+from cogitate.core.errors import CogitateError, Failed, OutOfBudget
 from cogitate.core.events import Answered as Told
 from cogitate.core.events import Event
 from cogitate.core.flow import Flow, each
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Engine, ReadsLogprobs
 from cogitate.core.requests import Generate
+from cogitate.core.seeds import Seed
 from cogitate.core.task import Message
 from cogitate.core.usage import ZERO, Budget, Usage
 from cogitate.drive import Router, Stop, run, run_async
@@ -186,6 +185,15 @@ class Ready:
     at_once: bool
     """Whether every engine answers without waiting, so that the batch driver serves them."""
     wrapped: tuple[Remembering, ...] = ()
+    earlier: tuple[int, Usage] = (0, ZERO)
+    """Calls and payments of the sitting before."""
+
+    def count(self, progress: Progress) -> None:
+        """Tell what the engines were asked; a listener tells it where they do not answer at once."""
+        if self.at_once:
+            calls, paid = self.earlier
+            progress.calls = calls + sum(engine.served for engine in self.wrapped)
+            progress.paid = sum((engine.paid for engine in self.wrapped), paid)
 
 
 @asynccontextmanager
@@ -216,7 +224,13 @@ async def _router(
         roles[role] = tuple(held)
     grader = Grader(symbolic=False)
     try:
-        yield Ready(Router(roles, [grader]), at_once=True, wrapped=tuple(mine.values()))
+        progress = sitting.progress
+        yield Ready(
+            Router(roles, [grader]),
+            at_once=True,
+            wrapped=tuple(mine.values()),
+            earlier=(progress.calls, progress.paid),
+        )
     finally:
         for engine in (grader, *fresh):
             await engine.close()
@@ -250,8 +264,13 @@ async def _dealt(sitting: Sitting, engine: Any, spec: str, job: Job) -> Engine:
     made: Any = await open_spec(spec, sitting.laid.configuration)
     for item in job.benchmark.questions(job.limit):
         seed = seed_of(job.benchmark, item, job.entry.seed)
-        made.deal(item.task.question, lambda i, seed=seed: seed.at("sample", i).at("step", 0).int())
+        made.deal(item.task.question, _first_steps(seed))
     return made
+
+
+def _first_steps(seed: Seed) -> Callable[[int], int]:
+    """The seeds that the samples of a question are asked for with."""
+    return lambda i: seed.at("sample", i).at("step", 0).int()
 
 
 # ---------------------------------------------------------------------------------------- driving
@@ -335,8 +354,7 @@ def _whole(
             else:
                 progress.done += 1
                 sitting.failing = 0
-            if ready.at_once:
-                progress.calls = sum(engine.served for engine in ready.wrapped)
+            ready.count(progress)
             sitting.tell(progress)
 
     return whole()
@@ -401,8 +419,9 @@ def _listener(sitting: Sitting, ready: Ready, *, bounded: bool) -> Callable[[Eve
         outcome = event.outcome
         if isinstance(outcome, OutOfBudget):
             purse.spent = purse.spent or (bounded and not outcome.account)
+        elif ready.at_once:
             return
-        if outcome.usage is not None and outcome.usage is not ZERO:
+        elif outcome.usage is not None and outcome.usage is not ZERO:
             progress.calls += 1
             if not getattr(outcome, "cached", False):
                 progress.paid = progress.paid + outcome.usage

@@ -18,7 +18,9 @@ _LIKE = ("run", "key", "fingerprints")
 class Shelf:
     """Every cell has a file of its own; what is on the way to them goes through here.
 
-    Replies reach the disk before the journals, which hold only what the run can repeat at no cost.
+    A question that was broken off is begun anew and asks nothing twice: its replies are remembered. So its course
+    does not depend on where it was broken off, on which cells run beside it, or on what was refused or failed
+    before. Replies reach the disk before the journals, which hold only what the run can repeat at no cost.
     """
 
     # Mutable on purpose: it holds files.
@@ -30,8 +32,7 @@ class Shelf:
 
         Args:
             replies: written before the journals are.
-            recall: where given, a question that was broken off is begun anew, and hears what it knew: so
-                its course does not depend on where it was broken off. Otherwise it is replayed.
+            recall: hears the replies of questions that were broken off; without it the driver is given them.
         """
         self._books: dict[str, FileJournal] = {}
         self._changed: set[str] = set()
@@ -75,18 +76,19 @@ class Shelf:
     # ----------------------------------------------------------------------------- as a journal
 
     def recorded(self, stream: str) -> Sequence[Record]:
-        """What a question that was broken off had been told; nothing where it is begun anew."""
+        """What a question that was broken off knows: nothing of it stands, and none of it is asked again."""
         if not stream:
             return ()
         book, question = self._of(stream)
-        records = book.recorded(question)
-        if not records or self._recall is None:
-            return records
-        for record in records:
-            if record.get("was", record["kind"]) == "reply":
-                self._recall(record)
+        known = [r for r in book.recorded(question) if r.get("was", r["kind"]) == "reply"]
+        if not known:
+            return ()
         book.append(question, {"kind": "cut", "keep": 0, "notes": 0})
         self._changed.add(stream.partition(SEPARATOR)[0])
+        if self._recall is None:
+            return [{**record, "kind": "cached", "was": "reply"} for record in known]
+        for record in known:
+            self._recall(record)
         return ()
 
     def sealed(self, stream: str) -> Record | None:

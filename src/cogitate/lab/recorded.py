@@ -56,6 +56,11 @@ class RecordedModel:
         pool = self._pool
         return f"pool:{pool.about.name}[{len(pool.questions)}x{pool.samples_each}]"
 
+    @property
+    def samples_each(self) -> int:
+        """Samples that every question has at least."""
+        return self._pool.samples_each
+
     def ceiling(self, request: Request[Any]) -> Usage:
         """The most that serving this can cost."""
         most = request.max_tokens if isinstance(request, Generate) else 0
