@@ -2,9 +2,9 @@
 
 Notes that are understood: `expanded` (`id`, `parent`, `done`), `scored` (`ids`, `values`, `reasons`, or `id`,
 `value`, `reason`), `backed_up` (the same with `visits`), `tree` (`ids`, `visits`, `values`: means), `kept`, `pruned`,
-`chosen` and `cut` (`ids` or `id`), `lost` (`id`, `cause`, `reason`), `ranked` (`items` of `id`, `text`, `value`,
-best first). `decided`, `threshold`, `escalated` and `routed` are decisions, other notes are counted. The text of
-a node is what its flow generated before it was expanded.
+`chosen` and `cut` (`ids` or `id`), `lost` (`id`, `cause`, `reason`; it hangs where its name says), `ranked` (`items`
+of `id`, `text`, `value`, best first). `decided`, `threshold`, `escalated` and `routed` are decisions, others are counted. The text
+of a node is what its flow generated before it was expanded.
 """
 
 from __future__ import annotations
@@ -225,10 +225,7 @@ class Grove:
         parent = row.get("parent")
         if parent is None or parent == "" or node.above is not None:
             return
-        above = self._node(held, str(parent))
-        if above is not None and _may_hang(node, above):
-            node.parent, node.above = above.id, above
-            above.children.append(node)
+        _hang(node, self._node(held, str(parent)))
 
     def _told(self, held: _Held, kind: str, row: Mapping[str, Any], *, best: bool) -> None:
         node = self._node(held, row["id"])
@@ -248,14 +245,16 @@ class Grove:
         if isinstance(text, str) and text and not (kind == "ranked" and node.text):
             self._written(node, text)  # the whole text of a candidate repeats its steps
         if kind in MARKED or (kind == "ranked" and best):
-            self._marked(node, kind, row)
+            self._marked(held, node, kind, row)
 
-    def _marked(self, node: Branch, kind: str, row: Mapping[str, Any]) -> None:
+    def _marked(self, held: _Held, node: Branch, kind: str, row: Mapping[str, Any]) -> None:
         node.mark = MARKED.get(kind, "chosen")
         if node.mark == "chosen":
             self._winners.append(node)
         if kind == "lost":
             node.cause = str(row.get("cause") or "")[:40]
+            if node.above is None and not node.made_at:  # lost before it was there
+                _hang(node, held[1].get(node.id.rpartition(".")[0]))
             count, first = self.losses.get(node.cause, (0, node.reason))
             if count or len(self.losses) < 100:
                 self.losses[node.cause] = (count + 1, first)
@@ -374,6 +373,12 @@ def _above(path: str) -> str:
     """The flow above: a child adds two numbers to its parent's path."""
     end = path.rfind("/", 0, max(0, path.rfind("/")))
     return path[:end] if end > 0 else ""
+
+
+def _hang(node: Branch, above: Branch | None) -> None:
+    if above is not None and _may_hang(node, above):
+        node.parent, node.above = above.id, above
+        above.children.append(node)
 
 
 def _may_hang(node: Branch, above: Branch) -> bool:

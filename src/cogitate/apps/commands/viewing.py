@@ -34,9 +34,9 @@ def register(subcommands: Any) -> None:
         "spending by role. Of a run over many tasks, their list. Needs neither the model nor the code that "
         "wrote it.",
         "  cogitate view run.jsonl\n  cogitate view run.jsonl --texts full --nodes 20\n"
-        "  cogitate view many.jsonl --task 3",
+        "  cogitate view many.jsonl --task 3\n  cogitate view run.jsonl --browser",
     )
-    command.add_argument("journal", type=Path)
+    command.add_argument("journal", type=Path, help="the file; with --browser also a folder")
     command.add_argument(
         "--task",
         "--stream",
@@ -57,6 +57,17 @@ def register(subcommands: Any) -> None:
         help="what a node says: as much as fits on its line, or all of it",
     )
     command.add_argument("--width", type=int, help="characters of a text on its line")
+    command.add_argument(
+        "--browser",
+        action="store_true",
+        help="look at it in a page that this machine alone can open, until Ctrl-C",
+    )
+    command.add_argument(
+        "--no-open", action="store_true", help="with --browser: print the address and open nothing"
+    )
+    command.add_argument(
+        "--port", type=int, default=0, help="with --browser: a port; a free one by default"
+    )
     command.set_defaults(execute=execute)
 
 
@@ -70,6 +81,8 @@ def execute(chosen: argparse.Namespace) -> int:
         asked = getattr(chosen, name)
         if asked is not None and asked < 1:
             raise InvalidInput(f"--{name} {asked} was asked for; it is at least 1")
+    if chosen.browser:
+        return _show_page(chosen)
     with FileJournal.open(chosen.journal, read_only=True) as book:
         longest = _FULL if chosen.texts == "full" or chosen.json else _LONGEST
         found = summary(book, chosen.stream, longest=longest)
@@ -88,6 +101,51 @@ def execute(chosen: argparse.Namespace) -> int:
         else:
             _show_tree(out, found, chosen)
     _show_ending(out, found)
+    return 0
+
+
+def _show_page(chosen: argparse.Namespace) -> int:
+    """Serve the page until an interrupt."""
+    import webbrowser
+
+    from cogitate.core.errors import InvalidInput, JournalError
+    from cogitate.drive import FileJournal
+
+    if not 0 <= chosen.port <= 65535:
+        raise InvalidInput(f"--port {chosen.port} was asked for; a port lies between 0 and 65535")
+    try:
+        from cogitate.apps.gateway.live import Hub, Loopback, Shelf
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"--browser was asked for, but {error.name} is not installed; "
+            "install it with `pip install cogitate[gateway]`"
+        ) from None
+    path: Path = chosen.journal
+    try:
+        path = path.resolve(strict=True)  # a link is followed once, here, by whoever gave it
+    except OSError:
+        raise JournalError(f"the journal {path} was asked for, but there is no such file") from None
+    shown: dict[str, str] = {}
+    if path.is_dir():
+        shelf = Shelf(path)
+    else:
+        FileJournal.open(path, read_only=True).close()  # so that a bad file is told here
+        shelf = Shelf(path.parent, only=path.name)
+        shown = {"j": path.name} | ({"task": chosen.stream} if chosen.stream else {})
+    server = Loopback(Hub(), shelf, port=chosen.port)
+    url = server.url(**shown)
+    if chosen.json:
+        print_json({"url": url})
+    else:
+        print(url)
+        print("until Ctrl-C; only this machine can open it", file=sys.stderr)
+    sys.stdout.flush()
+
+    def started() -> None:
+        if not chosen.no_open:
+            webbrowser.open(url)
+
+    server.serve(started)
     return 0
 
 

@@ -99,12 +99,14 @@ def recorded(record: Mapping[str, Any]) -> Told | None:
     return None
 
 
-def _noted(kind: str, data: Mapping[str, Any]) -> Told:
+def _noted(kind: str, data: Mapping[str, Any]) -> Told | None:
     if kind in DECISIONS:
         return "decided", Decision("", kind, data).told, 1
     ids = data.get("ids")
     many = len(cast("list[Any]", ids)) if isinstance(ids, list | tuple) else 1
     if kind == "lost":
+        if data.get("cause") == "budget":
+            return None  # the refusal was told already
         return "lost", f"{_words(data.get('id'))}: {_words(data.get('reason'))}", 1
     if kind == "settled":
         return kind, _words(data.get("text")), 1

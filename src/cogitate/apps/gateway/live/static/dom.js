@@ -57,7 +57,7 @@ export const EXPLAINED = {
   kept: "kept to go on from",
   open: "nothing has been decided of it yet",
   pruned: "dropped for better ones",
-  cut: "refused by the budget",
+  cut: "the budget had no room for it",
   lost: "lost to a failure",
 };
 

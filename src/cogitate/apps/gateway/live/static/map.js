@@ -97,7 +97,7 @@ export class Overview {
     const left = (width - step * (leaves - 1)) / 2;
     const drop = Math.min(42, (height - 2 * pad) / Math.max(1, deepest));
     const top = pad + Math.max(0, (height - 2 * pad - drop * deepest) / 2);
-    this.size = Math.max(1.1, Math.min(6, step * 0.42, drop * 0.34));
+    this.size = Math.max(leaves > 300 ? 1 : 1.7, Math.min(6, step * 0.46, drop * 0.34));
     this.spots = tree.nodes.map((node) => (node ? [left + xs[node.order] * step, top + node.depth * drop] : null));
   }
 
@@ -158,7 +158,7 @@ export class Overview {
     const share = this.tree.share(node.value);
     const colour = loud || node.state === "chosen" ? colours.marks[node.state]
       : share === null ? colours.marks[node.state] : colours.at(share);
-    if (size < 2) {
+    if (size < 1.5) {
       pen.fillStyle = colour;
       pen.fillRect(x - size, y - size, 2 * size, 2 * size);
       return;
@@ -174,11 +174,11 @@ export class Overview {
       pen.fill(shapes.get(shape));
     } else {
       if (node.state === "open" || node.state === "cut") {
-        pen.fillStyle = colours.paper;
+        pen.fillStyle = node.state === "open" && share !== null ? colour : colours.paper;
         pen.fill(shapes.get(shape));
       }
       pen.strokeStyle = colour;
-      pen.lineWidth = node.state === "open" ? 1.8 : 2.2;
+      pen.lineWidth = node.state === "open" ? 2 : 2.4;
       pen.stroke(shapes.get(shape));
     }
     pen.restore();

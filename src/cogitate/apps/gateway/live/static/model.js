@@ -19,12 +19,12 @@ export class Tree {
   }
 
   /** Take in rows: number, parent's number, search, state, score, mean, visits, text, id, reason. */
-  take(rows) {
+  take(rows, old = false) {
     for (const row of rows) {
       const [order, above, search, state, value, mean, visits, text, id, reason] = row;
       let node = this.nodes[order];
       if (!node) {
-        node = this.nodes[order] = { order, above: -1, children: [], depth: 0, born: performance.now() };
+        node = this.nodes[order] = { order, above: -1, children: [], depth: 0, born: old ? -Infinity : performance.now() };
         this.roots.push(node);
         this.shape++;
       } else {

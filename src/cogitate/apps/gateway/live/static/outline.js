@@ -100,7 +100,7 @@ export class Outline {
     };
     part.meter.append(part.fill);
     part.twist.setAttribute("aria-hidden", "true");
-    element.append(part.indent, part.twist, part.mark, part.meter, part.score, part.text, part.more, part.word);
+    element.append(part.indent, part.twist, part.mark, part.text, part.more, part.meter, part.score, part.word);
     if (performance.now() - node.born < 900) element.classList.add("new");
     return part;
   }
@@ -110,7 +110,7 @@ export class Outline {
     const open = node.children.length ? this.tree.isOpen(node) : null;
     const sign = [node.state, node.value, node.visits, node.text, node.reason, open, place, of, top, node.depth,
       node.children.length, this.current === node.order, this.tree.onPath.has(node.order),
-      this.hits.has(node.order), this.tree.low, this.tree.high, this.colours.theme].join("\u0001");
+      open === false ? this.tree.nodes.length : 0, this.hits.has(node.order), this.tree.low, this.tree.high, this.colours.theme].join("\u0001");
     if (row.sign === sign) return;
     row.sign = sign;
     element.style.transform = `translateY(${top}px)`;

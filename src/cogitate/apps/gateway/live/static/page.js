@@ -54,6 +54,7 @@ function reset() {
   at("log").replaceChildren();
   outline.show(tree);
   map.show(tree);
+  side("log");
   panels.noNode(true);
   panels.tasks([], 0, "");
   alarm("");
@@ -67,7 +68,7 @@ function take(look, whole) {
     map.show(tree);
     at("log").replaceChildren();
   }
-  tree.take(look.nodes ?? []);
+  tree.take(look.nodes ?? [], !said);
   if (!look.head) return;
   said = look.head;
   heardAt = performance.now();
@@ -106,6 +107,7 @@ function choose(node, asked) {
   chosen = node;
   map.current = node.order;
   map.soon();
+  side("node");
   panels.node(node, null, (order) => outline.go(order));
   read(node);
   if (asked) {
@@ -299,8 +301,17 @@ function arrows(box, pick) {
   });
 }
 
+function side(name) {
+  document.body.dataset.side = name;
+  for (const tab of at("sides").children) {
+    tab.setAttribute("aria-selected", tab.dataset.side === name);
+    tab.tabIndex = tab.dataset.side === name ? 0 : -1;
+  }
+}
+
+arrows(at("sides"), (tab) => side(tab.dataset.side));
 arrows(at("tabs"), (tab) => part(tab.dataset.part));
-arrows(document.querySelector(".switch"), (tab) => {
+arrows(document.querySelector(".rail .switch"), (tab) => {
   list(tab.id.slice(4));
   showing = "";
   lists();
@@ -390,6 +401,7 @@ document.addEventListener("keydown", (event) => {
 // ---------------------------------------------------------------------------------- the start
 
 part("tree");
+side("log");
 window.addEventListener("hashchange", route);
 setInterval(() => document.visibilityState === "visible" && lists(), POLL_MS);
 setInterval(() => said?.state === "running" && panels.gauges(said, spending, elapsed()), 250);

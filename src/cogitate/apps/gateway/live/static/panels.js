@@ -18,8 +18,8 @@ export function requestList(rows, current) {
     link.href = `#r=${encodeURIComponent(row.id)}`;
     if (current === row.id) link.setAttribute("aria-current", "page");
     const facts = [row.strategy, row.model].filter(Boolean).map((said) => lined(said, 60)).join(" · ");
-    const cost = [lasting(row.elapsed_s), row.tree ? `${count(row.tree)} nodes` : "", `${count(row.tokens)} tokens`];
-    if (row.state !== "running") cost.unshift(ago(row.began));
+    const cost = [row.tree ? `${count(row.tree)} nodes` : "", `${count(row.tokens)} tokens`,
+      row.state === "running" ? lasting(row.elapsed_s) : ago(row.began)];
     link.append(
       make("span", "top", null, light(row.state), make("bdi", "asked", lined(row.title, 160) || row.id)),
       make("bdi", "with", facts),
@@ -65,7 +65,8 @@ export function head(said, elapsed) {
   const early = said.stopped ? `, stopped: ${said.stopped}` : "";
   put(at("state"), `${SAID[said.state] ?? said.state}${early}`, 120);
   put(at("question"), lined(said.title || said.id, 600));
-  at("question").title = "";
+  at("answer").hidden = !said.answer;
+  put(at("answer").lastChild, lined(said.answer, 1200));
   const facts = [["Strategy", said.strategy], ["Model", said.model], ["Key", said.key], ["Id", said.id], ["Seed", said.seed], ["Task", said.task]];
   at("facts").replaceChildren(
     ...facts.filter(([, value]) => value).map(([name, value]) => make("span", "fact", null, make("b", "", name), make("bdi", "", lined(value, 200)))),
@@ -202,11 +203,12 @@ export function node(row, whole, go) {
     way.append(make("li", "", null, button));
   }
   if (way.children.length) found.push(make("h3", "", "The way here"), way);
-  found.push(make("h3", "", "Text"));
-  const text = make("pre", `said${own ? "" : " faint"}`, own || "It has no text of its own.");
-  text.dir = "auto";
-  text.tabIndex = 0;
-  found.push(text);
+  if (own.trim()) {
+    const text = make("pre", "said", own.trimEnd());
+    text.dir = "auto";
+    text.tabIndex = 0;
+    found.push(make("h3", "", "Text"), text);
+  } else if (!row.reason) found.push(make("p", "faint", "It has no text of its own."));
   at("node").replaceChildren(...found);
 }
 
