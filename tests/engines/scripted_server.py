@@ -115,6 +115,7 @@ class Behaviour:
     stops: str = "reported"
     """reported or trimmed (and not told)"""
     constraints: str = "yes"
+    tools: str = "yes"
     usage: str = "openai"
     """openai, responses, deepseek, none"""
     stream_usage: bool = True
@@ -277,6 +278,7 @@ async def _openai(request, *, chat):
         "logprobs": body.get("logprobs") not in (None, False) and does.logprobs,
         "echo": body.get("echo") and does.echo,
         "constraint": _constrained(body) and does.constraints,
+        "tools": "tools" in body and does.tools,
     }
     for name, how in asks.items():
         if how == "rejected":
@@ -335,6 +337,9 @@ def _whole(server, body, prompt, made, index, chat, asks):
         if server.does.prefill == "implicit_echo" and body["messages"][-1]["role"] == "assistant":
             text = body["messages"][-1]["content"] + text
         choice["message"] = {"role": "assistant", "content": text}
+        if asks["tools"] == "yes":
+            called = {"name": body["tools"][0]["function"]["name"], "arguments": "{}"}
+            choice["message"]["tool_calls"] = [{"id": "c1", "type": "function", "function": called}]
         if server.does.reasoning:
             choice["message"][server.does.reasoning] = "hm"
         if asks["logprobs"] == "yes":

@@ -237,8 +237,8 @@ def test_images_are_passed_by_address():
     )
     (reply,), server = served(said("a cat"), Generate(asked, seed=5, max_tokens=9))
     parts = server.bodies(CHAT)[0]["messages"][0]["content"]
-    assert parts[0] == {"type": "text", "text": "What?"}
-    assert parts[1]["image_url"]["url"] == "https://x.test/a.png"
+    assert parts[1] == {"type": "text", "text": "What?"}
+    assert parts[0]["image_url"]["url"] == "https://x.test/a.png"
     assert reply.value.text == "a cat"
 
 

@@ -429,7 +429,7 @@ def test_defaults_of_the_model_do_not_leak_into_the_sampling():
 def test_attachments_go_by_url_or_are_refused():
     shown = Message("user", "What?", (Attachment("image/png", url="https://example.org/a.png"),))
     _, server = one(Generate(Prompt.chat(shown), seed=1, max_tokens=2), server={}, dialect="vllm")
-    assert server.bodies[0]["messages"][0]["content"][1]["image_url"]["url"].endswith("a.png")
+    assert server.bodies[0]["messages"][0]["content"][0]["image_url"]["url"].endswith("a.png")
     hidden = Message("user", "What?", (Attachment("image/png", digest="ab"),))
     outcomes, _ = ask([Generate(Prompt.chat(hidden), seed=1)], server={}, dialect="vllm")
     assert outcomes[0].kind == "unsupported"

@@ -53,6 +53,8 @@ class Call:
         streams = bool(request.final or request.until or request.stop)
         sent |= {"model": way.model, "num_retries": 0, "max_retries": 0, "no-log": True}
         sent |= {"timeout": way.timeouts.first_byte_s, "drop_params": False, **way.options}
+        if "tools" in sent and self._known.runs_tools:
+            sent["_skip_mcp_handler"] = True  # tools are called by whoever asked, and by nobody here
         if streams:
             sent |= {"stream": True, "stream_options": {"include_usage": True}}
         failed: Failed | None = None
@@ -100,15 +102,14 @@ class Call:
 
     def _finished(self, failed: Failed | None) -> Outcome:
         draft, request = self._draft, self._request
-        made = draft.text + draft.reasoning
         guess = draft.known_tokens()
         if guess is None:
-            guess = tally.about_out(made, draft.pieces, request.max_tokens)
+            guess = tally.about_out(draft.written, draft.pieces, request.max_tokens)
         counts = self._counts
         if counts is not None and not counts.tokens_out and guess:
             counts = None  # whoever counts nothing for a text has not counted
         estimated = draft.cut or not draft.end or counts is None
-        known = counts or tally.Counted(tally.about_in(request.prompt), guess)
+        known = counts or tally.Counted(tally.about_in(request.prompt, request.tools), guess)
         usage = self._known.usage(known, estimated=estimated)
         failed = failed or self._broken()
         if failed is not None:
@@ -134,6 +135,7 @@ class Call:
                 f"the model {model} left out the log-probabilities that were asked for",
                 "unsupported",
             )
-        if draft.end in ("eos", "stop") and (broken := violation(request, draft.text)):
+        ended = draft.end in ("eos", "stop") and not draft.calls
+        if ended and (broken := violation(request, draft.text)):
             return Failed(f"the model {model} ignored the constraint: {broken}", "malformed")
         return None

@@ -104,7 +104,7 @@ class LiteLLM:
         """The most it can cost: every byte a token, every token generated."""
         if not isinstance(request, Generate):
             return Usage(calls=1, flops=None, bytes_moved=None, usd=None)
-        counts = tally.Counted(tally.most_in(request.prompt), request.max_tokens)
+        counts = tally.Counted(tally.most_in(request.prompt, request.tools), request.max_tokens)
         return self._learn().usage(counts, estimated=False)
 
     async def serve(self, batch: Sequence[Request[Any]], emit: Emit = silent) -> Sequence[Outcome]:

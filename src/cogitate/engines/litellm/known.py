@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, cast
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Usage
 from cogitate.engines.openai import tally
+
+
+def _runs_tools() -> bool:
+    """Whether this version hands tools to a part of itself that may run them, and asks for a package to do so."""
+    try:
+        return find_spec("litellm.responses.mcp.chat_completions_handler") is not None
+    except ImportError:
+        return False
 
 
 class Known:
@@ -28,6 +37,7 @@ class Known:
         info = cast(dict[str, Any], self._ask("get_model_info", model=self.name) or {})
         self.prefill = bool(info.get("supports_assistant_prefill"))
         self.schema = bool(self._ask("supports_response_schema", model=self.name))
+        self.runs_tools = _runs_tools()
         keys = held.validate_environment(model=model)
         self.missing = tuple(str(k) for k in keys.get("missing_keys", ()))
 

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from cogitate.core.errors import Failed
+from cogitate.core.needs import EVERYTHING, lacking
 from cogitate.core.prompt import Prompt
-from cogitate.core.requests import Choice, Constraint, Generate, Grammar, JsonSchema, Regex
-from cogitate.core.task import Message
-from cogitate.core.until import unwatched
+from cogitate.core.requests import (
+    ANY_JSON,
+    Choice,
+    Constraint,
+    Generate,
+    Grammar,
+    JsonSchema,
+    Regex,
+)
+from cogitate.core.task import Attachment, unreadable_tools
 from cogitate.core.usage import ZERO
+from cogitate.engines.openai.messages import Part, said
+from cogitate.engines.openai.wire import calling, penalties
 
 
 def arguments(
@@ -29,12 +39,35 @@ def arguments(
     Raises:
         Failed: `unsupported`, naming what the provider lacks.
     """
-    if refusal := unwatched(request.until, request.logprobs):
+    wrong = unreadable_tools(request.tools, request.tool_choice, request.parallel_calls)
+    if refusal := wrong or lacking(request, EVERYTHING):
         raise unsupported(refusal)
     made: dict[str, Any] = {
         "messages": messages(request.prompt, model, prefill=prefill),
         "max_tokens": request.max_tokens,
     }
+    made |= _drawing(request, model, can)
+    if "seed" in can:
+        made["seed"] = request.seed % 2**31  # some providers take no more bits
+    if request.logprobs >= 0:
+        if "logprobs" not in can or (request.logprobs and "top_logprobs" not in can):
+            raise lacks(model, "log-probabilities of the output")
+        made |= {"logprobs": True}
+        if "top_logprobs" in can:
+            made["top_logprobs"] = request.logprobs
+    if request.constraint is not None:
+        formats = "response_format" in can
+        made |= _constrained(request.constraint, model, schema=schema and formats, any_json=formats)
+    return made
+
+
+def _drawing(request: Generate, model: str, can: frozenset[str]) -> dict[str, Any]:
+    """How it is drawn, and the tools that may be called.
+
+    Raises:
+        Failed: `unsupported`, naming what the provider lacks.
+    """
+    made: dict[str, Any] = {}
     drawn = request.sampling
     if drawn.top_k or drawn.min_p:
         raise lacks(model, "top_k or min_p sampling; set both to 0")
@@ -47,16 +80,10 @@ def arguments(
                 made[name] = value
         elif value != plain:
             raise lacks(model, f"{name}={value:g}; set it to 1")
-    if "seed" in can:
-        made["seed"] = request.seed % 2**31  # some providers take no more bits
-    if request.logprobs >= 0:
-        if "logprobs" not in can or (request.logprobs and "top_logprobs" not in can):
-            raise lacks(model, "log-probabilities of the output")
-        made |= {"logprobs": True}
-        if "top_logprobs" in can:
-            made["top_logprobs"] = request.logprobs
-    if request.constraint is not None:
-        made |= _constrained(request.constraint, model, schema and "response_format" in can)
+    for name, value in (calling(request) | penalties(request)).items():
+        if name not in can:
+            raise lacks(model, f"{name}; leave it out")
+        made[name] = value
     return made
 
 
@@ -69,7 +96,7 @@ def messages(prompt: Prompt, model: str, *, prefill: bool) -> list[dict[str, Any
     told = prompt.messages
     if not told:
         raise lacks(model, "raw prompts and token ids; give the prompt as chat messages")
-    found = [_message(message, model) for message in told]
+    found = [said(message, lambda a: _part(a, model)) for message in told]
     if prompt.prefill:
         if not prefill:
             raise lacks(
@@ -80,27 +107,31 @@ def messages(prompt: Prompt, model: str, *, prefill: bool) -> list[dict[str, Any
     return found
 
 
-def _message(message: Message, model: str) -> dict[str, Any]:
-    if not message.attachments:
-        return {"role": message.role, "content": message.content}
-    parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
-    for attached in message.attachments:
-        if not attached.url:
-            raise lacks(model, "an attachment without an address; attach files by URL")
-        if attached.media_type.startswith("image/"):
-            held = {"url": attached.url, "format": attached.media_type}
-            parts.append({"type": "image_url", "image_url": held})
-        elif attached.media_type == "application/pdf":
-            file = {"file_id": attached.url, "format": attached.media_type}
-            parts.append({"type": "file", "file": file})
-        else:
-            kind = attached.media_type or "unknown type"
-            raise lacks(model, f"an attachment of {kind}; attach images or PDF files")
-    return {"role": message.role, "content": parts}
+def _part(attached: Attachment, model: str) -> Part:
+    url, kind = attached.url, attached.media_type
+    if not url:
+        raise lacks(model, "an attachment without an address; attach files by URL")
+    if kind.startswith("image/"):
+        detail = {"detail": attached.detail} if attached.detail else {}
+        return {"type": "image_url", "image_url": {"url": url, "format": kind, **detail}}
+    if kind.startswith("audio/") and url.startswith("data:"):
+        held = {"data": url.partition(",")[2], "format": kind.removeprefix("audio/")}
+        return {"type": "input_audio", "input_audio": held}
+    if kind == "application/pdf" or url.startswith("data:"):
+        named = {"filename": attached.name} if attached.name else {}
+        where = "file_data" if url.startswith("data:") else "file_id"
+        return {"type": "file", "file": {where: url, "format": kind, **named}}
+    raise lacks(
+        model, f"an attachment of {kind or 'unknown type'}; attach images, sound or PDF files"
+    )
 
 
-def _constrained(constraint: Constraint, model: str, schema: bool) -> dict[str, Any]:
+def _constrained(
+    constraint: Constraint, model: str, *, schema: bool, any_json: bool
+) -> dict[str, Any]:
     match constraint:
+        case JsonSchema(schema=held) if held == ANY_JSON and any_json:
+            return {"response_format": {"type": "json_object"}}
         case JsonSchema() if schema:
             try:
                 held: Any = json.loads(constraint.schema)

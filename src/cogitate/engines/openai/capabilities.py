@@ -60,6 +60,12 @@ class Capabilities:
     usage_in_stream: bool = False
     """Whether a stream ends with its usage when asked to."""
     cached_tokens_reported: bool = False
+    tools: bool = True
+    """Whether it calls tools; most servers of chat do, and those that do not say so."""
+    images: bool = True
+    """Whether messages may have images and files; a model that sees none refuses by itself."""
+    penalties: bool = True
+    """Whether it draws with presence and frequency penalties."""
     embeddings: bool = False
     thinking_budget: bool = False
     hidden_states: bool = False
@@ -109,8 +115,15 @@ class Capabilities:
         return "\n".join([*lines, *(f"! {finding}" for finding in self.findings)])
 
 
-_ASKED_NEVER = ("stop_regex", "thinking_budget", "hidden_states", "input_embeds")
-"""No request uses them yet, so that the probe spends nothing on them."""
+_ASKED_NEVER = (
+    "images",
+    "penalties",
+    "stop_regex",
+    "thinking_budget",
+    "hidden_states",
+    "input_embeds",
+)
+"""The probe spends nothing on them: a server refuses images and penalties by itself, the others no request uses yet."""
 
 
 def _shown(value: Any) -> str:

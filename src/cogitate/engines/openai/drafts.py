@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cogitate.core.requests import Completion, Finish, Generate, TokenInfo
 from cogitate.core.until import GIVEN_UP, Watching
 
+from .calls import Calls
 from .pieces import End, Piece
 
 
@@ -36,6 +37,7 @@ class Draft:
     cut: bool = False
     """Whether it was ended here rather than by the server."""
     seen: bool = False
+    calls: Calls = field(default_factory=Calls)
     watching: Watching = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,8 @@ class Draft:
 
     def _collect(self, piece: Piece) -> None:
         self.reasoning += piece.reasoning
-        self.pieces += 1 if piece.text or piece.reasoning else 0
+        self.calls.feed(piece.calls)
+        self.pieces += 1 if piece.text or piece.reasoning or piece.calls else 0
         self.ids += piece.ids
         self.words += piece.words
         self.logprobs += piece.logprobs
@@ -105,6 +108,11 @@ class Draft:
         self.ids = self.ids[:kept] if whole else []
         del self.words[kept:], self.logprobs[kept:], self.top[kept:]
 
+    @property
+    def written(self) -> str:
+        """All that was generated: reasoning, text and calls."""
+        return self.reasoning + self.text + self.calls.said
+
     def known_tokens(self) -> int | None:
         """Generated tokens, where the server said enough to count them."""
         if self.tokens is not None:
@@ -128,6 +136,8 @@ class Draft:
             logprobs=tuple(self.logprobs) if wanted >= 0 else (),
             top=tuple(top[:wanted] for top in self.top) if wanted > 0 else (),
             reasoning=self.reasoning,
+            calls=self.calls.made(self.request.key()) if self.calls else (),
+            words=tuple(self.words) if wanted >= 0 else (),
         )
 
 

@@ -109,7 +109,8 @@ class OpenAICompatible:
         """The most it can cost: every byte a token, the template's allowance, every token generated."""
         match request:
             case Generate():
-                most = tally.Counted(tally.most_in(request.prompt), request.max_tokens)
+                size = tally.most_in(request.prompt, request.tools)
+                most = tally.Counted(size, request.max_tokens)
             case Loglikelihood():
                 size = tally.most_in(request.prompt)
                 texts = [

@@ -42,8 +42,10 @@ class Generator:
         refusal = wire.refuse_needs(first, self.caps)
         if refusal is not None:
             raise refusal
-        sent = await self.prompts.prepare(first.prompt)
-        cuts = () if self.caps.stop_reported else first.stop
+        sent = await self.prompts.prepare(first.prompt, chat=bool(first.tools))
+        # llama.cpp says which stop string fired in its own form of completions alone.
+        silent = self.caps.dialect == "llamacpp" and sent.route == "chat"
+        cuts = first.stop if silent or not self.caps.stop_reported else ()
         # llama.cpp's server notices a closed connection at once only while it streams: waiting for a
         # whole reply, it looks for one when nothing else has happened for a second.
         streams = bool(first.final or first.until or cuts or sent.route == "native")
@@ -130,7 +132,8 @@ class Generator:
                 "use another engine for this role",
                 "unsupported",
             )
-        if draft.end in ("", "eos", "stop") and (broken := wire.violation(request, draft.text)):
+        ended = draft.end in ("", "eos", "stop") and not draft.calls
+        if ended and (broken := wire.violation(request, draft.text)):
             return Failed(f"{path} ignored the constraint: {broken}; probe it", "malformed")
         return None
 
@@ -150,7 +153,7 @@ class Generator:
         guesses = [
             known
             if (known := draft.known_tokens()) is not None
-            else tally.about_out(draft.text + draft.reasoning, draft.pieces, request.max_tokens)
+            else tally.about_out(draft.written, draft.pieces, request.max_tokens)
             for draft in drafts
         ]
         counts = call.counts
@@ -160,7 +163,8 @@ class Generator:
             counts = tally.Counted(call.tokens_in, sum(guesses), min(call.cached, call.tokens_in))
         if counts is None:
             call.estimated = True
-            counts = tally.Counted(tally.about_in(request.prompt), sum(guesses))
+            about = tally.about_in(request.prompt, request.tools)
+            counts = tally.Counted(about, sum(guesses))
         outs = tally.split(counts.tokens_out, guesses)
         thoughts = tally.split(counts.reasoning, [len(draft.reasoning) for draft in drafts])
         return [

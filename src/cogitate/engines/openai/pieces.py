@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from cogitate.core.requests import TokenInfo
 
+from .calls import CallPiece, read_calls
 from .prompts import Route
 
 End = Literal["", "eos", "stop", "limit", "filtered", "aborted"]
@@ -32,6 +33,7 @@ class Piece:
     top: tuple[tuple[TokenInfo, ...], ...] = ()
     top_ids: tuple[tuple[int, ...], ...] = ()
     """Ids beside `top`, where the server says them."""
+    calls: tuple[CallPiece, ...] = ()
     tokens: int | None = None
     """Tokens generated so far, where said for each choice."""
     tokens_in: int | None = None
@@ -76,6 +78,7 @@ def _choice(raw: Mapping[str, Any]) -> Piece:
         logprobs=logprobs,
         top=top,
         top_ids=top_ids,
+        calls=read_calls(said.get("tool_calls")),
     )
 
 

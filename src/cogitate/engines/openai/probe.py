@@ -1,4 +1,4 @@
-"""Ask a server what it can do, by about a dozen calls of a few tokens.
+"""Ask a server what it can do, by about fifteen calls of a few tokens.
 
 Names in documentation change and fields that a server does not know are often ignored without a
 word, so every ability is judged by what comes back, never by the status alone.
@@ -44,6 +44,10 @@ _TRIALS: dict[ConstraintKind, Constraint] = {
     "grammar": Grammar('root ::= "zq7"'),
     "regex": Regex("zq7"),
 }
+_TOOL = (
+    '{"type": "function", "function": {"name": "zq7", "description": "The only tool.", '
+    '"parameters": {"type": "object", "properties": {}}}}'
+)
 _UNREACHABLE = ("refused", "timeout", "rate_limited")
 
 
@@ -76,6 +80,7 @@ async def probe(client: Client, model: str, dialect: Dialect) -> Capabilities:
         trial.stops,
         trial.prefill,
         trial.constraints,
+        trial.tools,
         trial.stream,
         trial.embeddings,
     ):
@@ -106,6 +111,8 @@ class _Trial:
         stop: tuple[str, ...] = (),
         logprobs: int = -1,
         constraint: Constraint | None = None,
+        tools: tuple[str, ...] = (),
+        tool_choice: str = "",
     ) -> tuple[list[pieces.Piece], Any]:
         """One short greedy call; with `n`, a warm one."""
         request = Generate(
@@ -116,6 +123,8 @@ class _Trial:
             sampling=Sampling(temperature=0.8 if n > 1 else 0.0),
             logprobs=logprobs,
             constraint=constraint,
+            tools=tools,
+            tool_choice=tool_choice,
         )
         sent = sent or await Prompts(self.client, self.model, self.caps, None).prepare(prompt)
         body = wire.body(request, sent, self.caps, self.model, n=n, seed=7, stream=False, stop=stop)
@@ -290,6 +299,29 @@ class _Trial:
             else:
                 self.learn(f"the constraint {kind} was accepted and silently ignored")
         self.learn(constraints=tuple(enforced))
+
+    async def tools(self) -> None:
+        """One call that must call a tool; what is cut before it could be told says nothing."""
+        asked = {"messages": [{"role": "user", "content": f"Call the tool {ODD}."}]}
+        choice = "" if self.caps.dialect == "ollama" else "required"  # which it knows nothing of
+        answer, refused = await self.tries(
+            self.ask(
+                Prompt.raw(""),
+                Sent("chat", asked),
+                tools=(_TOOL,),
+                tool_choice=choice,
+                max_tokens=64,
+            )
+        )
+        if answer is None:
+            self.learn(f"tools were refused: {refused}", tools=False)
+            return
+        found = answer[0][0] if answer[0] else None
+        called = found is not None and any(call.name == ODD for call in found.calls)
+        if called or found is None or found.end == "limit" or not choice:
+            self.learn(tools=called or self.caps.tools)
+            return
+        self.learn("tools were accepted and no call came back", tools=False)
 
     async def stream(self) -> None:
         """Whether a stream says its usage; a llama.cpp stream says it in every piece."""

@@ -13,6 +13,8 @@ from cogitate.core.task import Message
 
 from .capabilities import Capabilities
 from .client import Client
+from .messages import part as part_of
+from .messages import said
 
 Route = Literal["chat", "completions", "native"]
 Template = Callable[[tuple[Message, ...]], str]
@@ -65,13 +67,22 @@ class Prompts:
         self._rendered: OrderedDict[str, str | tuple[int, ...]] = OrderedDict()
         self._ends: set[int] = set()  # tokens seen to end a turn
 
-    async def prepare(self, prompt: Prompt) -> Sent:
+    async def prepare(self, prompt: Prompt, *, chat: bool = False) -> Sent:
         """The prompt for a call that continues it.
+
+        Args:
+            prompt: what is to be continued.
+            chat: whether it must go as messages, because there are tools to call; a prompt whose messages are
+                more than roles and texts goes so by itself.
 
         Raises:
             Failed: `unsupported` where this server cannot continue such a prompt.
         """
-        if self._caps.dialect == "llamacpp" and not _attached(prompt):
+        if chat or not prompt.plain:
+            if not prompt.messages:
+                raise unsupported("tools beside a raw prompt", self._caps, "give chat messages")
+            return self._chat(prompt, prompt.prefill, rendered=False)
+        if self._caps.dialect == "llamacpp":
             mixed = await self._mixed(prompt)
             return Sent("native", {"prompt": mixed[0] if _is_text(mixed) else mixed})
         pieces = prompt.continuations
@@ -86,7 +97,7 @@ class Prompts:
             self._chat(prompt, prompt.prefill) if pieces else Sent("chat", self._messages(prompt))
         )
 
-    def _chat(self, prompt: Prompt, prefill: str) -> Sent:
+    def _chat(self, prompt: Prompt, prefill: str, *, rendered: bool = True) -> Sent:
         if not prefill:
             return Sent("chat", self._messages(prompt))
         fields = self._messages(prompt)
@@ -98,7 +109,7 @@ class Prompts:
             case "implicit" | "implicit_echo":
                 echoed = prefill if self._caps.prefill == "implicit_echo" else ""
                 return Sent("chat", {"messages": begun}, echoed)
-            case _ if self._template is not None and self._caps.completions:
+            case _ if rendered and self._template is not None and self._caps.completions:
                 return Sent("completions", {"prompt": self._template(prompt.messages) + prefill})
             case _:
                 raise unsupported(
@@ -139,6 +150,8 @@ class Prompts:
             raise unsupported("the text of a prompt of ids", self._caps)
         if not prompt.messages:
             return prompt.text + prompt.prefill
+        if not prompt.plain:
+            raise unsupported("the text of a prompt with images, names or calls", self._caps)
         if self._caps.dialect == "llamacpp":
             return await self._rendered_text(prompt) + prompt.prefill
         if self._template is not None:
@@ -208,7 +221,6 @@ class Prompts:
             self._caps.token_ids_in
             and self._caps.tokenize
             and (self._caps.renders or not prompt.messages)
-            and not _attached(prompt)
         )
 
     async def _mixed(self, prompt: Prompt) -> list[str | int]:
@@ -263,7 +275,12 @@ class Prompts:
         return value
 
     def _messages(self, prompt: Prompt) -> dict[str, Any]:
-        return {"messages": [_message(m, self._caps) for m in prompt.messages]}
+        def refuse(what: str, instead: str) -> Failed:
+            return unsupported(what, self._caps, instead)
+
+        return {
+            "messages": [said(message, lambda a: part_of(a, refuse)) for message in prompt.messages]
+        }
 
 
 def read_tokens(raw: Any) -> list[tuple[int, str]]:
@@ -288,25 +305,6 @@ def read_tokens(raw: Any) -> list[tuple[int, str]]:
         if len(found) == len(tokens):
             return found
     raise Failed("the server answered a request to tokenise without token ids", "malformed")
-
-
-def _message(message: Message, caps: Capabilities) -> dict[str, Any]:
-    if not message.attachments:
-        return {"role": message.role, "content": message.content}
-    parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
-    for attached in message.attachments:
-        if not attached.url or not attached.media_type.startswith("image/"):
-            raise unsupported(
-                f"an attachment of {attached.media_type or 'unknown type'} without an address",
-                caps,
-                "attach images by URL",
-            )
-        parts.append({"type": "image_url", "image_url": {"url": attached.url}})
-    return {"role": message.role, "content": parts}
-
-
-def _attached(prompt: Prompt) -> bool:
-    return any(message.attachments for message in prompt.messages)
 
 
 def _append(mixed: list[str | int], text: str) -> None:

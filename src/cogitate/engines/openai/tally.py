@@ -17,6 +17,9 @@ TEMPLATE_PER_MESSAGE = 32
 TEMPLATE_ONCE = 256
 """Tokens that a chat template adds once at most: a default system message, dates, tool preambles."""
 
+IMAGE_TOKENS = 16_384
+"""Tokens that an image is at most, in models that look closely; what a file is, nobody knows ahead."""
+
 MOST_TOKENS = 10**12
 """A count from here on is no count."""
 
@@ -123,19 +126,33 @@ def usage_of(counts: Counted, price: Price | None, *, estimated: bool = False) -
     )
 
 
-def most_in(prompt: Prompt) -> int:
-    """No tokeniser and template make more prompt tokens of this."""
+def most_in(prompt: Prompt, tools: Sequence[str] = ()) -> int:
+    """No tokeniser and template make more prompt tokens of this; of images and files it is an allowance."""
     # A token may have no text of its own, so known ids can outnumber the bytes of their text.
     ids = sum(len(piece.ids) for piece in prompt.continuations)
-    return prompt.size + ids + TEMPLATE_ONCE + TEMPLATE_PER_MESSAGE * prompt.depth
+    said = sum(len(tool.encode("utf-8", "surrogatepass")) + TEMPLATE_PER_MESSAGE for tool in tools)
+    return (
+        prompt.size + ids + TEMPLATE_ONCE + TEMPLATE_PER_MESSAGE * prompt.depth + said
+    ) + _attached(prompt)
 
 
-def about_in(prompt: Prompt) -> int:
+def _attached(prompt: Prompt) -> int:
+    if prompt.plain:
+        return 0
+    attached = [a for message in prompt.messages for a in message.attachments]
+    return sum(
+        IMAGE_TOKENS if a.media_type.startswith("image/") else max(IMAGE_TOKENS, len(a.url))
+        for a in attached
+    )
+
+
+def about_in(prompt: Prompt, tools: Sequence[str] = ()) -> int:
     """Prompt tokens, estimated from bytes; never above `most_in`."""
     known = len(prompt.ids) + sum(len(piece.ids) for piece in prompt.continuations)
     size = prompt.size - len(prompt.ids)
     size -= sum(len(p.text.encode("utf-8", "replace")) for p in prompt.continuations if p.ids)
-    return known + math.ceil(max(size, 0) / BYTES_PER_TOKEN) + 4 * len(prompt.messages)
+    size = max(size, 0) + sum(map(len, tools))
+    return known + math.ceil(size / BYTES_PER_TOKEN) + 4 * len(prompt.messages)
 
 
 def about_out(text: str, pieces: int, cap: int) -> int:

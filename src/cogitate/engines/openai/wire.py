@@ -6,8 +6,17 @@ import json
 from typing import Any
 
 from cogitate.core.errors import Failed
-from cogitate.core.requests import Choice, Constraint, Generate, Grammar, JsonSchema, Regex
-from cogitate.core.until import unwatched
+from cogitate.core.needs import Need, lacking, needs
+from cogitate.core.requests import (
+    ANY_JSON,
+    Choice,
+    Constraint,
+    Generate,
+    Grammar,
+    JsonSchema,
+    Regex,
+)
+from cogitate.core.task import TOOL_CHOICES, unreadable_tools
 
 from .capabilities import Capabilities, ConstraintKind
 from .prompts import Route, Sent, unsupported
@@ -29,8 +38,8 @@ def refuse_needs(request: Generate, caps: Capabilities) -> Failed | None:
             caps,
             f"it reports at most {caps.top_logprobs}; ask for no more",
         )
-    if refusal := unwatched(request.until, request.logprobs):
-        return Failed(refusal, "unsupported")
+    if refusal := _unserved(request, caps):
+        return refusal
     kind = None if request.constraint is None else kind_of(request.constraint)
     if kind is not None and kind not in caps.constraints:
         can = ", ".join(caps.constraints) or "none"
@@ -39,6 +48,31 @@ def refuse_needs(request: Generate, caps: Capabilities) -> Failed | None:
     if (drawn.top_k or drawn.min_p) and caps.dialect not in ("llamacpp", "sglang", "vllm"):
         return unsupported("top_k or min_p sampling", caps, "set both to 0")
     return None
+
+
+_NEEDED: dict[Need, str] = {
+    "tools": "tools",
+    "attachments": "images and files",
+    "penalties": "presence and frequency penalties",
+}
+
+
+def _unserved(request: Generate, caps: Capabilities) -> Failed | None:
+    """What the conversation needs, and the tools that it may call."""
+    served: dict[Need, bool] = {
+        "tools": caps.tools,
+        "attachments": caps.images,
+        "penalties": caps.penalties,
+    }
+    for need in needs(request):
+        if not served.get(need, True):
+            return unsupported(_NEEDED[need], caps)
+    wrong = unreadable_tools(request.tools, request.tool_choice, request.parallel_calls)
+    chooses = request.tool_choice not in ("", "auto") or request.parallel_calls is not None
+    if chooses and caps.dialect == "ollama" and not wrong:
+        return unsupported("a choice among tools", caps, "leave tool_choice and parallel_calls out")
+    refusal = wrong or lacking(request, needs(request))
+    return Failed(refusal, "unsupported") if refusal else None
 
 
 def kind_of(constraint: Constraint) -> ConstraintKind:
@@ -85,7 +119,29 @@ def body(
             made["no_stop_trim"] = True
     if request.constraint is not None:
         made |= _constrained(request.constraint, sent.route, caps)
+    return made | calling(request)
+
+
+def calling(request: Generate) -> dict[str, Any]:
+    """The tools and the choice among them, in OpenAI's names."""
+    made: dict[str, Any] = {}
+    if request.tools:
+        made["tools"] = [json.loads(tool) for tool in request.tools]
+    if choice := request.tool_choice:
+        made["tool_choice"] = choice if choice in TOOL_CHOICES else json.loads(choice)
+    if request.parallel_calls is not None:
+        made["parallel_tool_calls"] = request.parallel_calls
     return made
+
+
+def penalties(request: Generate) -> dict[str, float]:
+    """Those that are on."""
+    drawn = request.sampling
+    both = {
+        "presence_penalty": drawn.presence_penalty,
+        "frequency_penalty": drawn.frequency_penalty,
+    }
+    return {name: value for name, value in both.items() if value}
 
 
 def _native(request: Generate, n: int) -> dict[str, Any]:
@@ -98,6 +154,7 @@ def _native(request: Generate, n: int) -> dict[str, Any]:
         "min_p": drawn.min_p,
         "cache_prompt": True,
         "return_tokens": True,
+        **penalties(request),
     }
     if n > 1:
         made["n_cmpl"] = n
@@ -116,6 +173,7 @@ def _drawing(request: Generate, sent: Sent, caps: Capabilities, n: int) -> dict[
     made: dict[str, Any] = {cap: request.max_tokens, "temperature": drawn.temperature}
     if caps.dialect != "openai" or drawn.top_p != 1.0:
         made["top_p"] = drawn.top_p
+    made |= penalties(request)
     if caps.dialect in ("vllm", "sglang"):
         # Said even when off: the servers take other defaults from the model's own settings.
         made |= {"top_k": drawn.top_k or -1, "min_p": drawn.min_p}
@@ -134,15 +192,7 @@ def _drawing(request: Generate, sent: Sent, caps: Capabilities, n: int) -> dict[
 def _constrained(constraint: Constraint, route: Route, caps: Capabilities) -> dict[str, Any]:
     match constraint:
         case JsonSchema():
-            schema = _parsed(constraint.schema)
-            if caps.dialect == "vllm":
-                return {"structured_outputs": {"json": schema}}
-            if route == "native":
-                return {"json_schema": schema}
-            if caps.dialect == "sglang" and route == "completions":
-                return {"json_schema": constraint.schema}
-            named = {"name": "answer", "schema": schema, "strict": True}
-            return {"response_format": {"type": "json_schema", "json_schema": named}}
+            return _json(constraint.schema, route, caps)
         case Choice():
             if caps.dialect == "vllm":
                 return {"structured_outputs": {"choice": list(constraint.options)}}
@@ -157,6 +207,20 @@ def _constrained(constraint: Constraint, route: Route, caps: Capabilities) -> di
             if caps.dialect == "vllm":
                 return {"structured_outputs": {"regex": constraint.pattern}}
             return {"regex": constraint.pattern}
+
+
+def _json(schema: str, route: Route, caps: Capabilities) -> dict[str, Any]:
+    held = _parsed(schema)
+    if caps.dialect == "vllm":
+        return {"structured_outputs": {"json": held}}
+    if route == "native":
+        return {"json_schema": held}
+    if caps.dialect == "sglang" and route == "completions":
+        return {"json_schema": schema}
+    if schema == ANY_JSON:  # where it is strict, a schema must name every member
+        return {"response_format": {"type": "json_object"}}
+    named = {"name": "answer", "schema": held, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def choice_grammar(options: tuple[str, ...]) -> str:
