@@ -15,6 +15,7 @@ from .bench_compare import add_compare
 from .bench_report import add_report
 from .bench_run import add_run
 from .bench_tasks import add_tasks
+from .bench_tune import add_tune
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -42,6 +43,7 @@ def register(subcommands: Any) -> None:
     add_report(inner)
     add_run(inner)
     add_tasks(inner)
+    add_tune(inner)
 
 
 def _add_record(inner: Any) -> None:
