@@ -31,9 +31,9 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A list of sentences."""
+    """A list of sentences, each with what it is about."""
 
-    sentences: tuple[str, ...]
+    sentences: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,10 @@ def as_html(blocks: Iterable[Block]) -> Iterator[str]:
                 named = f' class="{kind}"' if kind else ""
                 yield f"<p{named}>{escaped(text)}</p>"
             case Findings(sentences):
-                inner = "".join(f"<li>{escaped(s)}</li>" for s in sentences)
+                inner = "".join(
+                    f"<li><b>{escaped(about)}</b>{': ' if about else ''}{escaped(said)}</li>"
+                    for about, said in sentences
+                )
                 yield f'<ul class="findings">{inner}</ul>'
             case Facts(pairs):
                 inner = "".join(f"<dt>{escaped(n)}</dt><dd>{escaped(v)}</dd>" for n, v in pairs)
@@ -108,7 +111,12 @@ def as_markdown(blocks: Iterable[Block]) -> Iterator[str]:
             case Words(text, _):
                 yield in_markdown(text)
             case Findings(sentences):
-                yield from (f"- {in_markdown(s)}" for s in sentences)
+                yield from (
+                    f"- **{in_markdown(about)}**: {in_markdown(said)}"
+                    if about
+                    else f"- {in_markdown(said)}"
+                    for about, said in sentences
+                )
             case Facts(pairs):
                 yield from (f"- {in_markdown(n)}: {in_markdown(v)}" for n, v in pairs)
             case Charts(_, _, views):

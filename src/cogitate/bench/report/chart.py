@@ -141,7 +141,7 @@ class _Frame:
 def _framed(chart: Chart, width: int, height: int, *, letters: bool) -> _Frame:
     left = _SIDE + max(_wide(text) for _, text in chart.y.ticks) + 8
     longest = max((_BOLD * len(s.name) for s in chart.joined), default=-22.0)
-    room = 26.0 if letters and chart.joined else min(longest + 30, 0.34 * width)
+    room = 26.0 if letters and chart.joined else min(longest + 30, 0.36 * width)
     return _Frame(
         chart.x, chart.y, left, width - room - 4, _TOP, height - _BOTTOM, float(width), room
     )

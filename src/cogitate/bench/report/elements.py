@@ -52,9 +52,11 @@ class Table:
     def html(self) -> Iterator[str]:
         """As HTML; it scrolls inside its own box where it is too wide."""
         named = f' id="{self.id}"' if self.id else ""
+        # Not a caption element: that would scroll out of sight with the table.
+        yield f'<p class="caption">{escaped(self.caption)}</p>'
         yield (
             f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(self.caption)}">'
-            f"<table{named}><caption>{escaped(self.caption)}</caption>"
+            f"<table{named}>"
         )
         cells = "".join(
             f'<th scope="col"{self._class(i)}>{escaped(name)}</th>'
@@ -84,7 +86,7 @@ class Table:
         if len(entries) == 1:
             return (
                 f'<tr class="group"><th scope="colgroup" colspan="{len(self.head)}">'
-                f"{escaped(entries[0].text)}</th></tr>"
+                f"<span>{escaped(entries[0].text)}</span></th></tr>"
             )
         cells = [
             f'<th scope="row"{self._class(0)}>{_in_html(entries[0])}</th>',

@@ -17,11 +17,13 @@ from .elements import Entry, Row, Table, View
 
 UNITS: Final = {
     "n": ("samples", "samples or width a question (N)"),
+    "tokens": ("tokens", "prompt and generated tokens a question, all roles"),
     "tokens_out": ("tokens out", "generated tokens a question, all roles"),
     "tokens_in": ("tokens in", "prompt tokens a question, all roles"),
     "calls": ("calls", "calls a question"),
     "flops": ("FLOPs", "FLOPs a question"),
     "bytes_moved": ("bytes", "bytes moved a question"),
+    "kv_bytes": ("KV bytes", "bytes of KV cache a question"),
     "usd": ("dollars", "US dollars a question"),
 }
 """Unit to its short and its long name; seconds are told with the timing, apart."""
@@ -66,10 +68,8 @@ def curve_view(
     id: str,
     curves: Sequence[Curve[Accuracy]] | Sequence[Curve[Coverage]],
     slots: Slots,
-    names: Mapping[Curve[Any], str] | None = None,
 ) -> View | None:
     """Curves over one unit, all of one kind and unit; `None` where there is nothing to draw."""
-    del names
     shown = [c for c in curves if any(_is_shown(p, c.unit) for p in c.points)][:_MOST]
     if not shown:
         return None
@@ -122,6 +122,11 @@ def _series(curve: Curve[Any], slots: Slots, *, dashed: bool) -> Series:
     return Series(curve.line, points, slots.of(curve.line), dashed=dashed)
 
 
+def _short(curve: Curve[Any], point: At[Any], sizes: Mapping[str, int | None]) -> str:
+    size = sizes.get(point.label)
+    return curve.line if size is None else f"{curve.line} {size}"
+
+
 def _at(unit: str, point: At[Any]) -> str:
     if unit == "n":
         return f"N = {point.x:g}"
@@ -163,8 +168,17 @@ def _data(curves: Sequence[Curve[Any]], kind: str, unit: str) -> Table:
     return Table(f"{kind.capitalize()} against {short}", head, tuple(rows), frozenset({0, 1, 2}))
 
 
-def frontier_view(id: str, curves: Sequence[Curve[Accuracy]], slots: Slots) -> View | None:
-    """All cells over one cost, those on the frontier filled and joined by steps."""
+def frontier_view(
+    id: str, curves: Sequence[Curve[Accuracy]], slots: Slots, sizes: Mapping[str, int | None]
+) -> View | None:
+    """All cells over one cost, those on the frontier filled and joined by steps.
+
+    Args:
+        id: unique in the page.
+        curves: every line over this cost.
+        slots: the colours.
+        sizes: strategy to its N, for the labels.
+    """
     points = [(c, p) for c in curves for p in c.points if _is_shown(p, c.unit)]
     if len(points) < 2:
         return None
@@ -183,7 +197,7 @@ def frontier_view(id: str, curves: Sequence[Curve[Accuracy]], slots: Slots) -> V
                 p.value.high,
                 told,
                 i in held,
-                p.label if i in held else "",
+                _short(curve, p, sizes) if i in held else "",
             )
         )
     values = [v for _, p in points for v in (p.value.estimate, p.value.low, p.value.high)]

@@ -33,9 +33,8 @@ def lead(table: Table, selections: Sequence[SelectionTable]) -> str:
         if len(sizes) > 1:
             words += f" at N = {listed([str(n) for n in sizes], 12)}"
         words += f" on {listed(table.tasks)} with {listed(models)}"
-        budgets = [bounds(b) for b in dict.fromkeys(r.budget for r in rows)]
-        bound = [b for b in budgets if b]
-        words += f", each question {listed(bound)}" if bound else ", without a bound on a question"
+        budgets = [bounds(b) or "without a bound" for b in dict.fromkeys(r.budget for r in rows)]
+        words += f", each question {' or '.join(budgets)}"
         total = sum(r.outcomes for r in rows)
         said.append(f"{words}: {several(total, 'answer')} in {several(len(rows), 'row')}.")
     if selections:
@@ -50,33 +49,36 @@ def findings(
     compared: Mapping[str, Sequence[Compared]],
     selections: Sequence[SelectionTable],
     naming: Naming,
-) -> Iterator[str]:
-    """The findings, a sentence each."""
-    for task in table.tasks:
+) -> Iterator[tuple[str, str]]:
+    """The findings, a sentence each, with the task that it is about."""
+    for task in dict.fromkeys((*table.tasks, *(s.task for s in selections))):
         rows = table.of(task)
-        for model in dict.fromkeys(r.model for r in rows):
-            yield from _best(task, [r for r in rows if r.model == model], naming)
-        yield from _real(task, compared.get(task, ()), naming)
-    yield from pools.headline(selections)
+        models = list(dict.fromkeys(r.model for r in rows))
+        for model in models:
+            about = f"{task}, {model}" if len(models) > 1 else task
+            yield about, _best([r for r in rows if r.model == model], naming)
+        yield from ((task, said) for said in _real(compared.get(task, ()), naming))
+        yield from pools.headline([s for s in selections if s.task == task])
     left = sum(r.abstained for r in table.rows)
     cut = sum(r.truncated for r in table.rows)
     ended = sum(count for r in table.rows for count in r.stopped.values())
     if left or cut or ended:
         total = sum(r.outcomes for r in table.rows)
         yield (
+            "",
             f"Of {several(total, 'answer')}, {left:,} are abstentions, which count as wrong, {cut:,} were cut at a cap, "
-            f"and {ended:,} ended early."
+            f"and {ended:,} ended early.",
         )
 
 
-def _best(task: str, rows: Sequence[Row], naming: Naming) -> Iterator[str]:
+def _best(rows: Sequence[Row], naming: Naming) -> str:
     best = max(rows, key=lambda r: r.accuracy.estimate)
     alike = [r for r in rows if r is not best and r.accuracy.high >= best.accuracy.low]
     said = (
-        f"{task}, {best.model}: {_named(best, naming)} is right most often, {percent(best.accuracy.estimate)} % "
+        f"{_named(best, naming)} is right most often, {percent(best.accuracy.estimate)} % "
         f"{interval(best.accuracy)}{_for(best)}"
     )
-    yield said + (
+    return said + (
         f"; the intervals of {several(len(alike), 'other row')} reach into its own."
         if alike
         else "."
@@ -94,7 +96,7 @@ def _named(row: Row, naming: Naming) -> str:
     return naming.of(row) + (f" with N = {row.n}" if row.n is not None else "")
 
 
-def _real(task: str, compared: Sequence[Compared], naming: Naming) -> Iterator[str]:
+def _real(compared: Sequence[Compared], naming: Naming) -> Iterator[str]:
     if not compared:
         return
     base = listed(list(dict.fromkeys(naming.of(c.baseline) for c in compared)))
@@ -103,17 +105,17 @@ def _real(task: str, compared: Sequence[Compared], naming: Naming) -> Iterator[s
     worse = [c for c in real if c.difference.estimate < 0]
     if not real:
         yield (
-            f"{task}: no difference to {base} at the same N is real; of {several(len(compared), 'comparison')} none "
+            f"no difference to {base} at the same N is real; of {several(len(compared), 'comparison')} none "
             "holds once they are adjusted for being several."
         )
         return
     for held, word in ((better, "better"), (worse, "worse")):
         if held:
-            yield f"{task}: really {word} than {base} at the same N are {_sizes(held, naming)}."
+            yield f"really {word} than {base} at the same N are {_sizes(held, naming)}."
     rest = len(compared) - len(real)
     if rest:
         yield (
-            f"{task}: {several(rest, 'more comparison')} with {base} "
+            f"{several(rest, 'more comparison')} with {base} "
             f"{'shows' if rest == 1 else 'show'} no real difference."
         )
 

@@ -13,6 +13,8 @@ _KEPT: Final = frozenset("\n\t")
 _MOST_MARKS: Final = 3
 """Combining marks on one character; more only serve to paint over other lines."""
 _ORDINARY: Final = re.compile(r"[\n\t -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u2030-\u205e]*")
+_WORD: Final = 16
+"""Letters that are given up, so that no word is cut."""
 _IN_MARKDOWN: Final = re.compile(r"([\\`*\[<>|~$&]|(?<![^\W_])_|_(?![^\W_])|^[-#+=])")
 
 
@@ -78,4 +80,9 @@ def clipped(text: str, most: int) -> str:
         return text
     head = max(1, (most - 2) // 3 if most > 12 else (most - 2) // 2)
     tail = max(1, most - 2 - head)
-    return f"{text[:head].rstrip()} … {text[-tail:].lstrip()}"
+    first, last = text[:head], text[-tail:]
+    if " " in first[-_WORD:]:
+        first = first[: first.rindex(" ")]
+    if " " in last[:_WORD]:
+        last = last[last.index(" ") :]
+    return f"{first.rstrip()} … {last.lstrip()}"

@@ -45,14 +45,14 @@ def _without_brackets(name: str) -> str:
     return _EMPTY.sub("", name)
 
 
-def bounds(budget: Budget) -> str:
+def bounds(budget: Budget, *, short: bool = False) -> str:
     """A budget in words; empty where it bounds nothing.
 
-    >>> bounds(Budget(tokens_out=4096))
-    'at most 4,096 tokens out'
+    >>> bounds(Budget(tokens_out=4096)), bounds(Budget(calls=8), short=True)
+    ('at most 4,096 tokens out', '≤ 8 calls')
     """
     held = [f"{amount:,.10g} {_UNITS.get(unit, unit)}" for unit, amount in budget.bounds()]
-    return f"at most {', '.join(held)}" if held else ""
+    return f"{'≤' if short else 'at most'} {', '.join(held)}" if held else ""
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:

@@ -105,7 +105,7 @@ def pages_of(
     pages = Pages(chosen, total, [_cell(cell, names) for cell in found.cells])
     answers = answers_of(found.cells, chosen)
     asked = _asked(chosen, texts)
-    drawn = _trees(pages, found.cells, chosen[:trees], journals)
+    drawn = _trees(pages, found.cells, _first(chosen, trees), journals)
     for one in chosen:
         text, gold = asked.get((one.task, one.id), (None, None))
         held = answers[one.task, one.id]
@@ -184,6 +184,17 @@ def _trees(
             drawn[number, id] = len(pages.trees)
             pages.trees.append(tree)
     return drawn
+
+
+def _first(chosen: Sequence[Chosen], most: int) -> list[Chosen]:
+    """The first questions of each task, tasks in turn."""
+    seen: dict[str, int] = {}
+    turns: list[int] = []
+    for one in chosen:
+        seen[one.task] = seen.get(one.task, 0) + 1
+        turns.append(seen[one.task])
+    kept = set(sorted(range(len(chosen)), key=lambda i: (turns[i], i))[:most])
+    return [one for i, one in enumerate(chosen) if i in kept]
 
 
 def _largest(cells: Sequence[Cell]) -> list[int]:

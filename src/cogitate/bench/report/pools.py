@@ -119,14 +119,15 @@ def _against(found: Difference | None) -> Entry:
     return Entry(f"{sign}{percent(found.estimate)}", f"{interval(found)}, {p}", tone)
 
 
-def headline(found: Sequence[SelectionTable]) -> Iterator[str]:
-    """The best way of choosing from each pool, in a sentence."""
+def headline(found: Sequence[SelectionTable]) -> Iterator[tuple[str, str]]:
+    """The best way of choosing from each pool, in a sentence, with the task."""
     for table in found:
         n = table.sizes[-1]
         best = max(table.lines, key=lambda line: line.at(n).estimate)
         value, cover = best.at(n), table.coverage.at(n)
         yield (
-            f"Of {table.samples} samples of {table.model} on {table.task}, {_name(best)} is right on "
+            table.task,
+            f"of {table.samples} samples of {table.model}, {_name(best)} is right on "
             f"{percent(value.estimate)} % {interval(value)}; any of them is on {percent(cover.estimate)} % "
-            f"{interval(cover)} (coverage, which no one can choose by)."
+            f"{interval(cover)} (coverage, which no one can choose by).",
         )

@@ -152,8 +152,8 @@
   }
 
   function answersTable(question, answers) {
-    const head = make("tr", {}, ...["Strategy", "N", "Seed", "Answer", "Verdict", "Tokens out", "Calls", "Candidates right", ""]
-      .map((name, place) => make("th", { scope: "col", class: [1, 2, 5, 6, 7].includes(place) ? "r" : null, text: name })));
+    const head = make("tr", {}, ...["Strategy", "N", "Seed", "Answer", "Verdict", "", "Tokens out", "Calls", "Candidates right"]
+      .map((name, place) => make("th", { scope: "col", class: [1, 2, 6, 7, 8].includes(place) ? "r" : null, text: name })));
     const body = make("tbody");
     let model = null;
     for (const [cell, answer, right, truncated, stopped, tokens, calls, candidates, tree, correct] of answers) {
@@ -161,7 +161,7 @@
       const group = of.model + (of.budget ? " · " + of.budget : "");
       if (group !== model) {
         model = group;
-        body.append(make("tr", { class: "group" }, make("th", { colspan: "9", scope: "colgroup", text: group })));
+        body.append(make("tr", { class: "group" }, make("th", { colspan: "9", scope: "colgroup" }, make("span", { text: group }))));
       }
       const said = answer < 0 ? make("td", { class: "wrap" }, make("small", { text: "no answer" })) : make("td", { class: "wrap", text: text(answer) });
       const notes = [truncated ? "cut at the cap" : "", stopped >= 0 ? "stopped: " + text(stopped) : ""].filter(Boolean).join(", ");
@@ -172,10 +172,10 @@
         said,
         make("td", {}, make("span", { class: "verdict " + (right ? "good" : "bad"), text: right ? "✓ right" : answer < 0 ? "– none" : "✗ wrong" }),
           notes ? make("small", { text: " " + notes }) : null),
+        make("td", {}, tree >= 0 ? make("a", { href: route(question) + "/" + cell, text: "tree", "aria-label": "tree of " + of.name }) : null),
         make("td", { class: "r", text: tokens.toLocaleString("en-US") }),
         make("td", { class: "r", text: calls.toLocaleString("en-US") }),
-        make("td", { class: "r", text: correct + " of " + candidates }),
-        make("td", {}, tree >= 0 ? make("a", { href: route(question) + "/" + cell, text: "tree" }) : null)));
+        make("td", { class: "r", text: correct + " of " + candidates })));
     }
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answers" },
       make("table", {}, make("thead", {}, head), body));
@@ -236,7 +236,7 @@
 
   const search = document.getElementById("find");
   const only = document.getElementById("only");
-  const rows = [...document.querySelectorAll("#question-list tbody tr")];
+  const rows = [...document.querySelectorAll("#question-list tbody tr:not(.group)")];
   const shown = document.getElementById("shown");
   function sift() {
     const wanted = search.value.trim().toLowerCase();

@@ -59,7 +59,7 @@ def task_blocks(
         yield Charts(f"axis-{place}", "Accuracy against", tuple(views))
         yield Words(_BOUNDARY, "note")
     yield results_table(rows, naming)
-    yield from _frontiers(place, shown, naming)
+    yield from _frontiers(place, shown, rows, naming)
     yield from _differences(found, naming)
     yield from _coverage(place, rows, naming)
     yield Heading(3, "What it cost")
@@ -83,19 +83,22 @@ def _renamed(curve: Curve[Any], rows: Sequence[Row], naming: Naming) -> Curve[An
     name = naming.names.get(curve.line, curve.line)
     if len({r.model for r in rows}) > 1:
         name = f"{name} · {curve.model}"
-    bound = [bounds(r.budget) for r in rows if repr(r.budget) == curve.budget]
+    bound = [bounds(r.budget, short=True) for r in rows if repr(r.budget) == curve.budget]
     if curve.budget and len({r.budget for r in rows}) > 1:
-        name = f"{name} · {bound[0] if bound else curve.budget}"
+        name = f"{name}, {bound[0] if bound else curve.budget}"
     return replace(curve, line=name)
 
 
-def _frontiers(place: int, shown: Sequence[Curve[Any]], naming: Naming) -> Iterator[Block]:
+def _frontiers(
+    place: int, shown: Sequence[Curve[Any]], rows: Sequence[Row], naming: Naming
+) -> Iterator[Block]:
+    sizes = {r.strategy: r.n for r in rows}
     views = [
         view
         for unit in COST_UNITS
         if (
             view := frontier_view(
-                f"f{place}-{unit}", [c for c in shown if c.unit == unit], naming.slots
+                f"f{place}-{unit}", [c for c in shown if c.unit == unit], naming.slots, sizes
             )
         )
     ]
@@ -140,11 +143,11 @@ def results_table(rows: Sequence[Row], naming: Naming) -> Table:
         "Results. Accuracy is of the selected answer, an abstention counting as wrong. Coverage is another quantity: "
         "whether any candidate was right. The best estimate of each model is bold.",
         (
-            "strategy", "N", "accuracy, %", "coverage, %", "questions", "seeds", "abstained", "cut", "ended early",
+            "strategy", "N", "accuracy, %", "coverage, %", "questions", "abstained", "cut", "ended early",
             "tokens out", "calls",
         ),
         tuple(lines),
-        frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}),
+        frozenset(range(1, 10)),
     )  # fmt: skip
 
 
@@ -170,8 +173,7 @@ def _result(row: Row, naming: Naming, best: float) -> elements.Row:
                 "top" if row.accuracy.estimate == best else "",
             ),
             Entry(percent(row.any_right.estimate), interval(row.any_right)),
-            f"{row.questions:,}",
-            str(len(row.seeds)),
+            Entry(f"{row.questions:,}", f"× {several(len(row.seeds), 'seed')}"),
             f"{row.abstained:,}",
             f"{row.truncated:,}",
             stopped or "0",

@@ -145,22 +145,25 @@ def _questions(pages: Pages) -> Iterator[Block]:
         f'<option value="">all</option><option>{SPLIT}</option><option>{NONE}</option>'
         f'<option>{ALL}</option></select></div><span id="shown" role="status"></span></div>'
     )
-    tasks = len({c.task for c in pages.chosen})
+    several_tasks = len({c.task for c in pages.chosen}) > 1
     rows: list[Row] = []
+    task = ""
     for chosen, question in zip(pages.chosen, pages.questions, strict=True):
         text, gold = pages.said(question["text"]), pages.said(question["gold"])
+        if several_tasks and chosen.task != task:
+            task = chosen.task
+            rows.append(Row((task,)))
         link = f"#/question/{_quoted(question['task'])}/{_quoted(question['id'])}"
-        cells = (
+        entries = (
             Entry(chosen.id, link=link),
             f"{chosen.right} of {chosen.cells}",
             clipped(" ".join(gold.split()), 40),
             clipped(" ".join(text.split()), _EXCERPT),
         )
-        rows.append(Row((*cells, chosen.task) if tasks > 1 else cells, why=chosen.why))
-    head = ("question", "cells right", "reference", "begins and ends")
+        rows.append(Row(entries, why=chosen.why))
     yield Table(
         "Questions with a page of their own",
-        (*head, "task") if tasks > 1 else head,
+        ("question", "cells right", "reference", "begins and ends"),
         tuple(rows),
         frozenset({1}),
         frozenset({2, 3}),
