@@ -301,7 +301,7 @@ class _Trial:
         self.learn(constraints=tuple(enforced))
 
     async def tools(self) -> None:
-        """One call that must call a tool; what is cut before it could be told says nothing."""
+        """One call that must call a tool; what is cut before a word is said, or a call, says nothing."""
         asked = {"messages": [{"role": "user", "content": f"Call the tool {ODD}."}]}
         choice = "" if self.caps.dialect == "ollama" else "required"  # which it knows nothing of
         answer, refused = await self.tries(
@@ -318,7 +318,8 @@ class _Trial:
             return
         found = answer[0][0] if answer[0] else None
         called = found is not None and any(call.name == ODD for call in found.calls)
-        if called or found is None or found.end == "limit" or not choice:
+        cut = found is None or (found.end == "limit" and not found.text)
+        if called or cut or not choice:
             self.learn(tools=called or self.caps.tools)
             return
         self.learn("tools were accepted and no call came back", tools=False)
