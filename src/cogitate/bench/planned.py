@@ -51,14 +51,14 @@ def calls_of(job: Job) -> int | None:
 
 
 def _of_strategy(strategy: Any) -> int | None:
-    if not isinstance(strategy, Solve) or not isinstance(strategy.process, Answer):
+    if not isinstance(strategy, Solve):
         return None
-    if not isinstance(strategy.search, BestOf | SelfConsistency):
+    made = cast("Solve[Any]", strategy)
+    search: Any = made.search
+    if not isinstance(made.process, Answer) or not isinstance(search, BestOf | SelfConsistency):
         return None
-    n = strategy.search.n
-    costs = [
-        _asked(scorer, n) for scorer in (strategy.scorer, strategy.final) if scorer is not None
-    ]
+    n = search.n
+    costs = [_asked(scorer, n) for scorer in (made.scorer, made.final) if scorer is not None]
     return None if None in costs else n + sum(cost for cost in costs if cost is not None)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from asyncio import Future, get_running_loop, wait
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,8 +11,9 @@ from cogitate.core.errors import Failed
 from cogitate.core.journal import Record, outcome_of
 from cogitate.core.protocols import Emit, Engine, Limits, silent
 from cogitate.core.requests import Reply, Request
-from cogitate.core.usage import ZERO, Usage
+from cogitate.core.usage import ZERO
 from cogitate.drive import ReplyCache, Stop
+from cogitate.drive.lanes import checked
 
 AT_HAND: Final = 8192
 """Replies kept in memory; those of the questions in flight are among them."""
@@ -74,18 +76,26 @@ class Remembering:
     """An engine before which the run's replies stand: equal requests are served once.
 
     It stands behind admission, unlike the driver's own cache: a remembered reply is admitted like one that is
-    to be asked for, so that what a budget buys does not depend on what ran before. For engines that answer at
-    once; those of servers would have their rates used up by it.
+    to be asked for, so that what a budget buys does not depend on what ran before. The price: what is
+    remembered takes a place in the engine's queue for a moment, and counts against its rates.
     """
 
-    # Mutable on purpose: it counts.
+    # Mutable on purpose: it counts, and knows what is on its way.
 
-    def __init__(self, engine: Engine, memory: Memory, stop: Stop) -> None:
+    def __init__(self, engine: Engine, memory: Memory, stop: Stop | None = None) -> None:
+        """Stand before an engine.
+
+        Args:
+            engine: is asked what is new.
+            memory: knows the rest.
+            stop: where given, ends the run between two batches, for drivers that hear of no stop.
+        """
         self._engine, self._memory, self._stop = engine, memory, stop
+        self._flying: dict[str, Future[None]] = {}
         self.served = 0
         """Requests answered, remembered ones included."""
-        self.paid: Usage = ZERO
-        """What the engine was asked for."""
+        self.paid = ZERO
+        """What the engine was asked for, as far as it answered."""
         self.ceiling = engine.ceiling
         """As the engine says; bound here because it is asked for every request."""
 
@@ -112,38 +122,68 @@ class Remembering:
         Raises:
             Interrupted: where the run is to end.
         """
-        if self._stop.reason:
+        if self._stop is not None and self._stop.reason:
             raise Interrupted(self._stop.reason)
+        while flying := [f for r in batch if (f := self._flying.get(r.key())) is not None]:
+            await _landed(flying)  # somebody asks the same already; its failure is not ours
         known: dict[str, Reply[Any] | Failed] = {}
-        new: dict[str, Request[Any]] = {}
-        for request in batch:
+        new: dict[str, int] = {}
+        for place, request in enumerate(batch):
             key = request.key()
             if key in known or key in new:
                 continue
             found = self._memory.get(key, request, self.fingerprint)
             if found is None:
-                new[key] = request
+                new[key] = place
             else:
                 known[key] = found
         if new:
-            outcomes = await self._engine.serve(list(new.values()))
-            for (key, request), outcome in zip(new.items(), outcomes, strict=True):
-                if isinstance(outcome, Reply):
-                    self._memory.put(key, request, self.fingerprint, outcome)
-                    self.paid = self.paid + outcome.usage
-                known[key] = outcome
+            known |= await self._asked(batch, new, emit)
         self.served += len(batch)
         told: list[Reply[Any] | Failed] = []
         for request in batch:
             key = request.key()
             told.append(known[key])
-            if key in new:  # whoever asks the same beside it pays nothing
+            if new.pop(key, None) is not None:  # whoever asks the same beside it pays nothing
                 known[key] = _again(known[key])
-                del new[key]
         return told
 
     async def close(self) -> None:
         """Nothing: who opened the engine closes it."""
+
+    async def _asked(
+        self, batch: Sequence[Request[Any]], new: Mapping[str, int], emit: Emit
+    ) -> dict[str, Reply[Any] | Failed]:
+        """What the engine says to the requests at these places."""
+        places = list(new.values())
+        landing: list[Future[None]] = []
+        if self._stop is None:  # only where batches are served side by side
+            landing = [get_running_loop().create_future()]
+            self._flying.update(dict.fromkeys(new, landing[0]))
+        try:
+            outcomes = checked(
+                await self._engine.serve(
+                    [batch[place] for place in places],
+                    lambda index, text: emit(places[index], text),
+                ),
+                len(places),
+            )
+        finally:
+            for future in landing:
+                future.set_result(None)
+            for key in new if landing else ():
+                del self._flying[key]
+        found: dict[str, Reply[Any] | Failed] = {}
+        for (key, place), outcome in zip(new.items(), outcomes, strict=True):
+            found[key] = outcome
+            if isinstance(outcome, Reply):
+                self._memory.put(key, batch[place], self.fingerprint, outcome)
+                self.paid = self.paid + outcome.usage
+        return found
+
+
+async def _landed(flying: Sequence[Future[None]]) -> None:
+    await wait(set(flying))
 
 
 def _again(outcome: Reply[Any] | Failed) -> Reply[Any] | Failed:

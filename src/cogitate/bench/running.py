@@ -184,16 +184,15 @@ class Ready:
     router: Router
     at_once: bool
     """Whether every engine answers without waiting, so that the batch driver serves them."""
-    wrapped: tuple[Remembering, ...] = ()
-    earlier: tuple[int, Usage] = (0, ZERO)
+    wrapped: tuple[Remembering, ...]
+    earlier: tuple[int, Usage]
     """Calls and payments of the sitting before."""
 
     def count(self, progress: Progress) -> None:
-        """Tell what the engines were asked; a listener tells it where they do not answer at once."""
-        if self.at_once:
-            calls, paid = self.earlier
-            progress.calls = calls + sum(engine.served for engine in self.wrapped)
-            progress.paid = sum((engine.paid for engine in self.wrapped), paid)
+        """Tell what the engines were asked."""
+        calls, paid = self.earlier
+        progress.calls = calls + sum(engine.served for engine in self.wrapped)
+        progress.paid = sum((engine.paid for engine in self.wrapped), paid)
 
 
 @asynccontextmanager
@@ -202,37 +201,32 @@ async def _router(
 ) -> AsyncGenerator[Ready]:
     """The engines for the cells of one task and seed.
 
-    Those that are free and answer at once are driven in batches, with the run's replies behind admission;
-    others by the asynchronous driver. Recorded samples are dealt out anew for each task and seed.
+    Those that are free and answer at once are driven in batches, others by the asynchronous driver. Recorded
+    samples are dealt out anew for each task and seed.
     """
-    if not _answers_at_once(models, router, job.benchmark.kind, sitting.laid.configuration):
-        yield Ready(router, at_once=False)
-        return
+    at_once = _answers_at_once(models, router, job.benchmark.kind, sitting.laid.configuration)
     mine: dict[int, Remembering] = {}
     fresh: list[Engine] = []
     roles: dict[str, tuple[Engine, ...]] = {}
     for role, engines in router.roles.items():
-        held: list[Engine] = []
         for engine in engines:
             if id(engine) not in mine:
                 used = engine
                 if hasattr(engine, "deal"):
-                    used = await _dealt(sitting, engine, str(models.specs[role]), job)
+                    used = await _dealt(sitting, str(models.specs[role]), job)
                     fresh.append(used)
-                mine[id(engine)] = Remembering(used, memory, sitting.stop)
-            held.append(mine[id(engine)])
-        roles[role] = tuple(held)
-    grader = Grader(symbolic=False)
+                mine[id(engine)] = Remembering(used, memory, sitting.stop if at_once else None)
+        roles[role] = tuple(mine[id(engine)] for engine in engines)
+    services: Sequence[Engine] = router.services
+    if at_once:  # and so must grading, which it does without symbols
+        services = [Grader(symbolic=False)]
+        fresh += services
+    progress = sitting.progress
+    earlier = (progress.calls, progress.paid)
     try:
-        progress = sitting.progress
-        yield Ready(
-            Router(roles, [grader]),
-            at_once=True,
-            wrapped=tuple(mine.values()),
-            earlier=(progress.calls, progress.paid),
-        )
+        yield Ready(Router(roles, services), at_once, tuple(mine.values()), earlier)
     finally:
-        for engine in (grader, *fresh):
+        for engine in fresh:
             await engine.close()
 
 
@@ -259,7 +253,7 @@ def _immediate(engine: Engine) -> bool:
     return True
 
 
-async def _dealt(sitting: Sitting, engine: Any, spec: str, job: Job) -> Engine:
+async def _dealt(sitting: Sitting, spec: str, job: Job) -> Engine:
     """Recorded samples, dealt to the samples of each question in order: a run that goes on finds the same."""
     made: Any = await open_spec(spec, sitting.laid.configuration)
     for item in job.benchmark.questions(job.limit):
@@ -283,7 +277,7 @@ async def _batch(
     fingerprints: Mapping[str, str],
     memory: Memory,
 ) -> None:
-    shelf = Shelf(memory.replies, memory.recall if ready.at_once else None)
+    shelf = Shelf(memory.replies, memory.recall)
     sitting.progress.what = f"{jobs[0].entry.task} on {jobs[0].entry.model}"
     began = time.monotonic()
     counts: dict[str, int] = {}
@@ -292,7 +286,7 @@ async def _batch(
             shelf.add(job.entry.file, sitting.folder.journal(job.entry), _header(job, fingerprints))
         flow = _whole(sitting, jobs, shelf, ready, counts)
         left = _less(sitting.laid.grid.budget, sitting.charged)
-        listen = _listener(sitting, ready, bounded=bool(left.bounds()))
+        listen = _listener(sitting.purse) if left.bounds() else None
         if ready.at_once:
             done = run(flow, ready.router, budget=left, journal=shelf, listen=listen)
         else:
@@ -303,9 +297,6 @@ async def _batch(
                 journal=shelf,
                 listen=listen,
                 stop=sitting.stop,
-                keep_refusals=False,
-                keep_failures=False,
-                cache=memory.replies,
             )
             if sitting.stop.reason:
                 raise Interrupted(sitting.stop.reason)
@@ -407,24 +398,12 @@ def drawn_by(job: Job) -> Any:
     return replace(made, logprobs=needed) if needed > getattr(made, "logprobs", needed) else made
 
 
-def _listener(sitting: Sitting, ready: Ready, *, bounded: bool) -> Callable[[Event], None] | None:
-    """Counts what is paid where somebody pays, and sees when the budget of the whole run is spent."""
-    if ready.at_once and not bounded:
-        return None
-    progress, purse = sitting.progress, sitting.purse
+def _listener(purse: Purse) -> Callable[[Event], None]:
+    """Sees when the budget of the whole run is spent: its account has no name."""
 
     def listen(event: Event) -> None:
-        if not isinstance(event, Told) or event.replayed:
-            return
-        outcome = event.outcome
-        if isinstance(outcome, OutOfBudget):
-            purse.spent = purse.spent or (bounded and not outcome.account)
-        elif ready.at_once:
-            return
-        elif outcome.usage is not None and outcome.usage is not ZERO:
-            progress.calls += 1
-            if not getattr(outcome, "cached", False):
-                progress.paid = progress.paid + outcome.usage
+        if isinstance(event, Told) and isinstance(event.outcome, OutOfBudget):
+            purse.spent = purse.spent or not event.outcome.account
 
     return listen
 

@@ -25,14 +25,12 @@ class Shelf:
 
     # Mutable on purpose: it holds files.
 
-    def __init__(
-        self, replies: ReplyCache | None = None, recall: Callable[[Record], None] | None = None
-    ) -> None:
+    def __init__(self, replies: ReplyCache, recall: Callable[[Record], None]) -> None:
         """Begin an empty shelf.
 
         Args:
             replies: written before the journals are.
-            recall: hears the replies of questions that were broken off; without it the driver is given them.
+            recall: hears the replies of questions that were broken off.
         """
         self._books: dict[str, FileJournal] = {}
         self._changed: set[str] = set()
@@ -85,8 +83,6 @@ class Shelf:
             return ()
         book.append(question, {"kind": "cut", "keep": 0, "notes": 0})
         self._changed.add(stream.partition(SEPARATOR)[0])
-        if self._recall is None:
-            return [{**record, "kind": "cached", "was": "reply"} for record in known]
         for record in known:
             self._recall(record)
         return ()
@@ -117,8 +113,7 @@ class Shelf:
 
     def flush(self) -> None:
         """Hand the replies, then the journals, to the operating system."""
-        if self._replies is not None:
-            self._replies.flush()
+        self._replies.flush()
         changed, self._changed = self._changed, set()
         for name in sorted(changed):
             self._books[name].flush()
