@@ -102,8 +102,9 @@ class Turns:
             if line:
                 self._lines[key] = line  # behind all others: its turn is over
             self.waiting -= 1
-            self._begin(key)
-            ticket.set_result(None)
+            if not ticket.done():  # else its owner has gone, and is about to say so
+                self._begin(key)
+                ticket.set_result(None)
 
     def _begin(self, key: str) -> None:
         self.running += 1
@@ -136,9 +137,10 @@ class Turns:
             )
         ticket = next(reversed(self._lines[longest]))
         self._leave(longest, ticket)
-        ticket.set_exception(
-            self._refused(f"{crowd} requests of this key wait, and others need the room")
-        )
+        if not ticket.done():
+            ticket.set_exception(
+                self._refused(f"{crowd} requests of this key wait, and others need the room")
+            )
 
     def _refused(self, reason: str) -> Overloaded:
         wait = (self.waiting + 1) * self._pace_s
