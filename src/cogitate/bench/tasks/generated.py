@@ -35,6 +35,8 @@ from .item import Grader, Item
 OWN_LICENCE: Final = "that of this package"
 SAMPLED: Final = 100
 """Questions from which the checksum of a generated task is taken."""
+_REPEATED: Final = 1_000
+"""Draws in a row that bring nothing new; then there is no more."""
 _PUZZLE: Final = "the same expression may be written in many ways, so answers are checked"
 
 
@@ -122,15 +124,19 @@ def countdown(
 def _distinct(one: Callable[[int], Item], count: int) -> Iterator[Item]:
     """Questions by number, each text once; as many as are wanted."""
     seen: set[int] = set()
-    for number in range(20 * count + 100):
+    number = repeated = 0
+    while len(seen) < count and repeated < _REPEATED:
         item = one(number)
+        number += 1
         key = hash(item.task.question)
         if key in seen:
+            repeated += 1
             continue
+        repeated = 0
         seen.add(key)
         yield item
-        if len(seen) == count:
-            return
+    if len(seen) == count:
+        return
     raise InvalidInput(
         f"{count} different problems were asked for; only {len(seen)} were found: ask for fewer, or for "
         "larger numbers"
