@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogitate.rules import scaling_slope, share_within
+from cogitate.rules import length_deviation, scaling_slope, share_within, underthinking
 
 
 @given(
@@ -34,3 +34,21 @@ def test_senseless_points_are_refused() -> None:
 
 def test_control_counts_both_ends() -> None:
     assert share_within([1, 2, 3, 4], 2, 3) == 0.5
+
+
+def test_length_deviation_by_hand():
+    found = length_deviation([50, 200, 100], [100, 100, 100])
+    assert found.relative == pytest.approx(0.5)
+    assert found.rmse == pytest.approx(((50**2 + 100**2) / 3) ** 0.5)
+    with pytest.raises(ValueError, match="above 0"):
+        length_deviation([1], [0])
+    with pytest.raises(ValueError, match="above 0"):
+        length_deviation([], [])
+
+
+def test_underthinking_by_hand():
+    assert underthinking([0, 100], [100, 100]) == 0.5
+    assert underthinking([None], [10]) == 0.0
+    for first, total in (([], []), ([11], [10]), ([0], [0])):
+        with pytest.raises(ValueError, match="wrong answers"):
+            underthinking(first, total)

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from cogitate.rules.statistics import (
     bootstrap,
+    expanded_tail,
+    holm,
     mcnemar,
     paired_bootstrap,
     pass_at_k,
+    permutation_test,
+    quantile,
+    ratio_bootstrap,
     wilson,
 )
 
@@ -91,3 +96,70 @@ def test_mcnemar_is_symmetric(n, seed):
     draw = random.Random(seed)
     a, b = [draw.random() < 0.5 for _ in range(n)], [draw.random() < 0.5 for _ in range(n)]
     assert mcnemar(a, b).p == mcnemar(b, a).p <= 1.0
+
+
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]), max_size=8))
+def test_permutation_equals_enumeration(differences):
+    signs = itertools.product((1, -1), repeat=len(differences))
+    sums = [abs(sum(s * d for s, d in zip(sign, differences, strict=True))) for sign in signs]
+    exact = sum(s >= abs(sum(differences)) - 1e-12 for s in sums) / len(sums)
+    assert permutation_test(differences, 0) == pytest.approx(exact)
+
+
+@given(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=12))
+def test_permutation_of_binary_answers_is_mcnemar(differences):
+    first, second = [d > 0 for d in differences], [d < 0 for d in differences]
+    assert permutation_test(differences, 0) == pytest.approx(mcnemar(first, second).p)
+
+
+def test_permutation_by_random_signs_agrees_with_the_exact_one():
+    draw = random.Random(2)
+    differences = [draw.choice([-1.0, 1.0, 1.0]) for _ in range(30)]
+    exact = mcnemar([d > 0 for d in differences], [d < 0 for d in differences]).p
+    sampled = permutation_test(differences, 1, draws=4000)
+    assert abs(sampled - exact) < 4 * (exact * (1 - exact) / 4000) ** 0.5 + 1 / 4000
+    assert permutation_test([1.0] * 100, 0, draws=99) == 0.01  # never 0
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_lies_between_plain_and_bonferroni_and_keeps_the_order(values):
+    adjusted = holm(values)
+    for plain, wide in zip(values, adjusted, strict=True):
+        assert plain <= wide <= min(1.0, plain * len(values)) + 1e-12
+    order = sorted(range(len(values)), key=values.__getitem__)
+    assert [adjusted[i] for i in order] == sorted(adjusted)
+
+
+def test_expanded_percentiles_are_as_wide_as_student():
+    from statistics import NormalDist
+
+    for size, student in ((5, 2.7764), (10, 2.2622), (60, 2.0010)):
+        wide = -NormalDist().inv_cdf(expanded_tail(size)) / (size / (size - 1)) ** 0.5
+        assert wide == pytest.approx(student, rel=0.005)
+    assert expanded_tail(2) == 0.0
+    draw = random.Random(1)
+    values = [draw.random() for _ in range(12)]
+    wide, plain = bootstrap(values, 0, expanded=True), bootstrap(values, 0)
+    assert wide.low < plain.low < plain.high < wide.high
+
+
+def test_the_fast_bootstrap_is_the_plain_one():
+    """Any other way of taking the mean resamples one by one, with the same random numbers."""
+    draw = random.Random(1)
+    values = [draw.random() for _ in range(30)]
+    fast, slow = bootstrap(values, 4), bootstrap(values, 4, statistic=lambda v: sum(v) / len(v))
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high))
+
+
+def test_a_ratio_of_costs_is_paired():
+    draw = random.Random(1)
+    below = [draw.uniform(1, 100) for _ in range(50)]
+    above = [2 * b + draw.uniform(-0.1, 0.1) for b in below]
+    found = ratio_bootstrap(above, below, 0)
+    assert found.value == pytest.approx(2.0, abs=0.01)
+    assert found.high - found.low < 0.01
+    assert ratio_bootstrap([1.0], [0.0], 0).high == float("inf")
+
+
+def test_a_quantile_of_infinities_is_no_nan():
+    assert quantile([1.0, float("inf"), float("inf")], 0.9) == float("inf")

@@ -24,7 +24,7 @@ from .bandits import (
     widened,
     wider_or_deeper,
 )
-from .blocks import blocks, expected_weighted
+from .blocks import even_blocks, expected_weighted
 from .canonical import canonical, classes, matches, undecided
 from .clustering import LINKAGES, Linkage, clusters, mean_similarity
 from .confidence import (
@@ -127,7 +127,6 @@ __all__ = [
     "balanced_accuracy",
     "best_of",
     "between",
-    "blocks",
     "bootstrap",
     "bound_to_program",
     "canonical",
@@ -139,6 +138,7 @@ __all__ = [
     "effective_size",
     "efficiency_factor",
     "elite",
+    "even_blocks",
     "exact_match",
     "expanded_tail",
     "expected",

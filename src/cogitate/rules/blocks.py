@@ -10,24 +10,27 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from .aggregate import normalised
 from .chance import numpy_or_none, shuffles
 from .subsampling import Expected
 from .votes import Tie
 
-_LEAST_ORDERS = 16
-_NO_VOTE = -1.0
+_LEAST_ORDERS: Final = 16
+_NO_VOTE: Final = -1.0
 """The outcome of a subset in which no answer has a score."""
-_GRAIN = 1 << 40
-"""Scores are summed as whole multiples of the largest over this: exactly, in any order, and ties stay ties."""
+_GRAIN: Final = 1 << 40
+"""Scores are summed as whole multiples of the largest over this, so that their order does not matter; sums that
+differ by no more than the rounding of so many scores are tied."""
+_RANK: Final = 1 << 20
+"""What a rank, which is exact, counts in such sums."""
 
 
-def blocks(size: int, n: int, seed: int, draws: int) -> list[list[list[int]]]:
+def even_blocks(size: int, n: int, seed: int, draws: int) -> list[list[list[int]]]:
     """Random orders of a pool, each cut into as many blocks of n as fit; at least `draws` blocks in all.
 
-    >>> [sorted(sum(order, [])) for order in blocks(4, 2, seed=0, draws=2)][0]
+    >>> [sorted(sum(order, [])) for order in even_blocks(4, 2, seed=0, draws=2)][0]
     [0, 1, 2, 3]
     """
     if not 1 <= n <= size:
@@ -72,7 +75,7 @@ def expected_weighted(
     groups = (
         [[list(c)] for c in itertools.combinations(range(size), n)]
         if whole
-        else blocks(size, n, seed, draws)
+        else even_blocks(size, n, seed, draws)
     )
     labels = sorted({c for c in classes if c is not None})
     if not labels:  # every subset is a random pick
@@ -109,10 +112,10 @@ def _expected(found: list[float], each: int, *, exact: bool) -> Expected:
 def _weights(scores: list[float]) -> list[int]:
     """Whole numbers in proportion to the scores, or twice their ranks where one is negative."""
     if any(s < 0 for s in scores):
-        return [round(2 * len(scores) * r) for r in normalised(scores, "rank")]
+        return [_RANK * round(2 * len(scores) * r) for r in normalised(scores, "rank")]
     most = max(scores, default=0.0)
     if math.isinf(most):
-        return [int(s == most) for s in scores]
+        return [_RANK * int(s == most) for s in scores]
     return [round(s / most * _GRAIN) if most else 0 for s in scores]
 
 
@@ -129,7 +132,7 @@ def _outcome(
     if not totals:
         return _NO_VOTE
     best = max(totals.values())
-    tied = sorted(c for c, t in totals.items() if t == best)
+    tied = sorted(c for c, t in totals.items() if t >= best - len(scores))
     return rights[tied[0]] if tie == "canonical" else math.fsum(rights[c] for c in tied) / len(tied)
 
 
@@ -157,7 +160,7 @@ def _outcomes(
     standing[cell] = True
     totals = numpy.where(standing, totals, -1).reshape(shape)
     best = totals.max(axis=1, keepdims=True)
-    tied = (totals == best) & (best >= 0)
+    tied = (totals >= best - at.shape[1]) & (totals >= 0)
     right = numpy.array(rights)
     if tie == "canonical":
         return numpy.where(tied.any(axis=1), right[tied.argmax(axis=1)], _NO_VOTE).tolist()
@@ -172,7 +175,7 @@ def _all_weights(numpy: Any, score: Any, known: Any) -> Any:
     most = filled.max(axis=1, keepdims=True)
     with numpy.errstate(divide="ignore", invalid="ignore"):
         scaled = numpy.where(most > 0, numpy.rint(filled / most * _GRAIN), 0.0)
-    scaled = numpy.where(numpy.isposinf(most), numpy.isposinf(filled) * 1.0, scaled)
+    scaled = numpy.where(numpy.isposinf(most), numpy.isposinf(filled) * float(_RANK), scaled)
     weight = numpy.where(known, scaled, 0.0)
     negative = (known & (score < 0)).any(axis=1)
     if negative.any():
@@ -182,5 +185,5 @@ def _all_weights(numpy: Any, score: Any, known: Any) -> Any:
         for j in range(s.shape[1]):
             mine = s[:, j : j + 1]
             ranks[:, j] = ((s < mine) & k).sum(axis=1) + ((s <= mine) & k).sum(axis=1) + 1
-        weight[negative] = numpy.where(k, ranks, 0.0)
+        weight[negative] = numpy.where(k, ranks * _RANK, 0.0)
     return weight.astype(numpy.int64)
