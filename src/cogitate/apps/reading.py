@@ -144,7 +144,7 @@ class Summary:
 
 def nodes_json(grove: Grove, most: int | None) -> dict[str, Any]:
     """The nodes for machines, all or those worth showing, and how many are left out."""
-    from cogitate.drive.showing import worth_showing
+    from cogitate.drive.thinning import worth_showing
 
     nodes = list(grove.every()) if most is None else worth_showing(grove, most)
     return {

@@ -10,7 +10,7 @@ from cogitate.core.events import Answered, Noted
 from cogitate.core.usage import ZERO, Budget, Usage
 from cogitate.drive.grove import Grove
 from cogitate.drive.notes import LONGEST
-from cogitate.drive.showing import worth_watching
+from cogitate.drive.thinning import worth_watching
 
 from .clean import one_line
 from .spending import Spending

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from cogitate.drive.grove import Branch, Grove
-from cogitate.drive.showing import worth_showing
+from cogitate.drive.thinning import worth_showing
 
 from .clean import one_line
 

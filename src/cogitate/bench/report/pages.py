@@ -12,7 +12,7 @@ from cogitate.bench.metrics.cells import is_right
 from cogitate.bench.results import Cell, Found, Outcome
 from cogitate.core.journal import Record
 from cogitate.drive.grove import Branch, Grove
-from cogitate.drive.showing import worth_showing
+from cogitate.drive.thinning import worth_showing
 
 from .journals import Asked, Journals, Texts
 from .marking import clipped, in_script, visible
