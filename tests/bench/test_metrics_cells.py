@@ -11,7 +11,6 @@ from cogitate.bench.metrics import (
     METRICS,
     Shape,
     at_equal_cost,
-    cell_name,
     cost_of,
     coverage_curves,
     curves,
@@ -114,9 +113,11 @@ def test_estimates_are_labelled_and_need_every_role():
 
 def test_the_card_gives_the_parameters():
     card = {"models": {"small": {"parameters": 10}, "other": "a spec"}}
-    row = table(found(cell(share(10)), card=card)).rows[0]
-    assert row.costs["flops"].estimate == 2 * 10 * 15
-    assert row.costs["flops"].estimated
+    listed = {"models": [{"label": "small", "parameters": {"policy": 10}}, {"label": "other"}, 7]}
+    for said in (card, listed):
+        row = table(found(cell(share(10)), card=said)).rows[0]
+        assert row.costs["flops"].estimate == 2 * 10 * 15
+        assert row.costs["flops"].estimated
 
 
 def test_one_seed_has_wilson_and_several_a_bootstrap_over_questions():
@@ -154,7 +155,7 @@ def test_a_cell_without_outcomes_is_named_and_has_no_row():
 
 def test_wall_clock_is_of_the_timing_alone():
     one = cell(share(10))
-    timing = Timing({}, {cell_name(one.key): 5.0})
+    timing = Timing({}, {one.key.name: 5.0})
     row = table(found(one, timing=timing)).rows[0]
     assert (row.seconds, row.throughput) == (5.0, 4.0)
 

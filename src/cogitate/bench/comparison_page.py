@@ -97,6 +97,6 @@ def _row(cells: Iterable[str]) -> str:
 def _cell(text: str) -> str:
     """A text in a table: on one line, and no column or tag of its own."""
     plain = "".join(c if c.isprintable() else " " for c in text)
-    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+    for mark, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("[", "&#91;"), ("|", "\\|")):
         plain = plain.replace(mark, safe)
     return plain

@@ -149,7 +149,7 @@ def load(path: str | Path) -> Found:
         if entry.kind == "cell"
     )
     pools = tuple(_pool(folder, entry) for entry in folder.entries if entry.kind == "pool")
-    return Found(folder.card, cells, pools, timing(folder.path))
+    return Found(folder.card, cells, pools, _by_cell(folder))
 
 
 def timing(path: Path) -> Timing | None:
@@ -159,6 +159,15 @@ def timing(path: Path) -> Timing | None:
         return Timing(raw["host"], {str(k): float(v) for k, v in raw["seconds"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _by_cell(folder: Folder) -> Timing | None:
+    """The timing with the seconds of each cell under the name of its key, and not of its file."""
+    told = timing(folder.path)
+    if told is None:
+        return None
+    names = {e.file: e.key.name for e in folder.entries if e.kind == "cell"}
+    return Timing(told.host, {names.get(file, file): s for file, s in told.seconds.items()})
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -60,6 +60,12 @@ class Key:
     """Of each question."""
     seed: int = 0
 
+    @property
+    def name(self) -> str:
+        """The cell in words, by which `Timing` holds its seconds."""
+        bound = f" {self.budget!r}" if self.budget.bounds() else ""
+        return f"{self.task} / {self.model} / {self.strategy}{bound} / seed {self.seed}"
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -112,7 +118,7 @@ class Timing:
 
     host: Mapping[str, Any]
     seconds: Mapping[str, float]
-    """Wall-clock by cell; of all sittings together where the run was resumed."""
+    """Wall-clock by the cell's `Key.name`; of all sittings together where the run was resumed."""
 
 
 @dataclass(frozen=True, slots=True)

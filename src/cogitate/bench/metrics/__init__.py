@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cells import Row, Table, bootstrapped, cell_name, is_right, row_of, share, table
+from .cells import Row, Table, bootstrapped, is_right, row_of, share, table
 from .costs import COST_UNITS, Cost, Shape, amounts, by_role, cost_of, shapes_of
 from .curves import (
     AXES,
@@ -71,7 +71,6 @@ __all__ = [
     "bootstrapped",
     "by_dimension",
     "by_role",
-    "cell_name",
     "cost_of",
     "coverage_curves",
     "curve_slope",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from cogitate.bench.results import Cell, Found, Key, Outcome, Timing
+from cogitate.bench.results import Cell, Found, Outcome, Timing
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import ZERO, Budget, Usage
 from cogitate.rules.statistics import bootstrap, wilson
@@ -106,7 +106,7 @@ def table(found: Found, *, shapes: Mapping[str, Shape] | None = None, seed: int 
     for cell in found.cells:
         key = cell.key
         if not cell.outcomes:
-            empty.append(cell_name(key))
+            empty.append(key.name)
             continue
         place = (key.task, key.model, key.strategy, key.budget, cell.line, cell.n)
         groups.setdefault(place, []).append(cell)
@@ -126,9 +126,9 @@ def row_of(
     """The row of cells that differ in their seed alone."""
     key, seeds = cells[0].key, tuple(sorted(c.key.seed for c in cells))
     if len(set(seeds)) < len(seeds):
-        raise InvalidInput(f"the cell {cell_name(key)} is there twice; give each seed once")
+        raise InvalidInput(f"the cell {key.name} is there twice; give each seed once")
     if not any(c.outcomes for c in cells):
-        raise InvalidInput(f"the cell {cell_name(key)} has no outcomes; run it first")
+        raise InvalidInput(f"the cell {key.name} has no outcomes; run it first")
     runs: dict[str, list[Outcome]] = {}
     for cell in cells:
         _check(cell)
@@ -197,12 +197,6 @@ def bootstrapped(
     return kind.of(found, len(values), "bootstrap", seeds, error)
 
 
-def cell_name(key: Key) -> str:
-    """The cell in words."""
-    bound = f" {key.budget!r}" if key.budget.bounds() else ""
-    return f"{key.task} / {key.model} / {key.strategy}{bound} / seed {key.seed}"
-
-
 def _any_right(outcome: Outcome) -> bool:
     return is_right(outcome) or outcome.candidates_correct > 0
 
@@ -211,13 +205,13 @@ def _check(cell: Cell) -> None:
     twice = [q for q, count in Counter(o.question for o in cell.outcomes).items() if count > 1]
     if twice:
         raise InvalidInput(
-            f"the cell {cell_name(cell.key)} holds the question {twice[0]!r} twice; ids must be unique in a task"
+            f"the cell {cell.key.name} holds the question {twice[0]!r} twice; ids must be unique in a task"
         )
 
 
 def _seconds(cells: Iterable[Cell], timing: Timing | None) -> float | None:
     if timing is None:
         return None
-    known = [timing.seconds.get(cell_name(c.key)) for c in cells]
+    known = [timing.seconds.get(c.key.name) for c in cells]
     held = [s for s in known if s is not None]
     return sum(held) if len(held) == len(known) else None

@@ -173,17 +173,20 @@ def by_role(charged: Iterable[Mapping[str, Usage]]) -> dict[str, Usage]:
 
 
 def shapes_of(card: Mapping[str, Any]) -> dict[str, Shape]:
-    """What a run card says of its models' sizes: by model label, under `parameters` and `kv_bytes_per_token`.
+    """What a run card says of its models' sizes: under `parameters` and `kv_bytes_per_token` of each model.
 
-    Each is a number, which is the policy's, or a mapping by role.
+    Each is a number, which is the policy's, or a mapping by role. Models are listed with their `label`, or lie by it.
 
-    >>> shapes_of({"models": {"small": {"parameters": 135e6}}})["small"].parameters["policy"]
+    >>> shapes_of({"models": [{"label": "small", "parameters": 135e6}]})["small"].parameters["policy"]
     135000000.0
     """
     held = card.get("models")
-    if not isinstance(held, Mapping):
-        return {}
-    models = cast("Mapping[str, Any]", held)
+    if isinstance(held, Mapping):
+        models = dict(cast("Mapping[str, Any]", held))
+    else:
+        listed = cast("list[Any]", held) if isinstance(held, list) else []
+        known = [cast("Mapping[str, Any]", m) for m in listed if isinstance(m, Mapping)]
+        models = {str(m["label"]): m for m in known if "label" in m}
     return {
         label: Shape(_sizes(said, "parameters"), _sizes(said, "kv_bytes_per_token"))
         for label, said in models.items()
