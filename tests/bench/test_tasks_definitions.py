@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -270,3 +272,11 @@ def test_an_unknown_task_is_said(name: str, said: str) -> None:
 def test_the_data_are_as_the_definition_says(name: str) -> None:
     made = find(name)
     assert made.check() == made.rows == definitions()[name].data.rows
+
+
+def test_the_page_of_tasks_is_current() -> None:
+    maker = Path(__file__).parents[2] / "docs" / "make_tasks.py"
+    done = subprocess.run(
+        [sys.executable, str(maker), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

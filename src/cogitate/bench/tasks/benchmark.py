@@ -35,6 +35,8 @@ class Benchmark:
     """What the share of right answers is called here."""
     preset: str = ""
     """The preset of processes that fits; empty for the package's own prompt of the kind."""
+    prompt: str = ""
+    """How the data's question is asked, with `$field` for fields of a row; empty where it is asked as it stands."""
     title: str = ""
     citation: str = ""
     """BibTeX."""
@@ -89,6 +91,7 @@ class Benchmark:
             "grader": self.grader.name,
             "metric": self.metric,
             "preset": self.preset,
+            "prompt": self.prompt,
             "licence": self.licence,
             "source": self.source,
             "checksum": self.checksum,

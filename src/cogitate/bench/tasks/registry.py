@@ -126,6 +126,7 @@ def opened(
         checksum=checksum,
         metric=made.metric,
         preset=made.preset,
+        prompt=made.prompt,
         title=made.title,
         citation=made.citation,
         note=note,
