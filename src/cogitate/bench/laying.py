@@ -15,6 +15,7 @@ from cogitate.assembly.planning import Known, choose, prompt_hashes
 from cogitate.core.codec import encode
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Budget
+from cogitate.processes import Answer, Reasoning
 
 from .folder import Entry
 from .grid import Block, Draws, Grid, Point
@@ -22,6 +23,7 @@ from .tasks import Benchmark, find
 
 METHODS: Final = ("random", "majority", "weighted", "best_of", "coverage")
 """Selection methods that a pool may name; those with a scorer as `best_of(scorer=…)`."""
+_OPEN: Final = read("answer()", "process")
 _METHOD = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*(?:scorer\s*=\s*)?(.*?)\s*\))?\s*", re.DOTALL)
 
 
@@ -132,7 +134,7 @@ def _model(label: str, spec: Any, configuration: Configuration) -> Models:
 
 
 def _cells(laid: Laid, block: Block) -> Iterator[Job]:
-    chosen: dict[tuple[int, str, bool], Assembled] = {}
+    chosen: dict[tuple[int, str, bool, str], Assembled] = {}
     for name in block.tasks:
         benchmark = laid.benchmarks[name]
         for label in block.models:
@@ -141,9 +143,9 @@ def _cells(laid: Laid, block: Block) -> Iterator[Job]:
                 for budget in block.budgets:
                     _check_seconds(budget)
                     for number, point in enumerate(block.points):
-                        key = (number, benchmark.kind, verifier)
+                        key = (number, benchmark.kind, verifier, benchmark.preset)
                         if key not in chosen:
-                            chosen[key] = _strategy(point, benchmark.kind, verifier, laid)
+                            chosen[key] = _strategy(point, benchmark, verifier, laid)
                         what = chosen[key]
                         entry = _entry("cell", benchmark, label, what, seed, block.limit)
                         yield Job(
@@ -155,22 +157,55 @@ def _cells(laid: Laid, block: Block) -> Iterator[Job]:
                         )
 
 
-def _strategy(point: Point, kind: str, verifier: bool, laid: Laid) -> Assembled:
+def _strategy(point: Point, benchmark: Benchmark, verifier: bool, laid: Laid) -> Assembled:
     try:
         known = Known(laid.configuration, verifier=verifier)
-        return cast("Assembled", choose(point.spec, None, kind, known).strategy)
+        chosen = cast("Assembled", choose(point.spec, None, benchmark.kind, known).strategy)
+        return prompted(chosen, benchmark.preset)
     except InvalidInput as error:
         raise InvalidInput(f"{point.row}, {point.spec!r}: {error}") from None
 
 
+def prompted(strategy: Assembled, preset: str) -> Assembled:
+    """The strategy with the preset of a task, wherever it leaves its process open.
+
+    >>> prompted(read("vote(greedy())"), "word_problems")
+    vote(greedy(process=answer(preset="word_problems")))
+    """
+    if not preset:
+        return strategy
+    made = strategy
+    for name, held in strategy.arguments:
+        if isinstance(held, Assembled) and held.family == "strategy":
+            made = made.with_argument(name, prompted(held, preset))
+        elif isinstance(held, tuple):
+            parts = cast("tuple[Any, ...]", held)
+            if any(isinstance(p, Assembled) and p.family == "strategy" for p in parts):
+                made = made.with_argument(name, tuple(prompted(part, preset) for part in parts))
+    if "process" in strategy.factory.parameters and strategy.argument("process") is None:
+        used: Any = getattr(strategy.for_kind("number"), "process", None)
+        name = "answer" if isinstance(used, Answer) else None
+        name = "reasoning" if isinstance(used, Reasoning) else name
+        if name is not None:
+            made = made.with_argument("process", _with_preset(read(name, "process"), preset))
+    return made
+
+
+def _with_preset(process: Assembled, preset: str) -> Assembled:
+    if "preset" not in process.factory.parameters or process.argument("preset"):
+        return process
+    return process.with_argument("preset", preset)
+
+
 def _draws(laid: Laid, draws: Draws) -> Iterator[Job]:
-    process = _part(draws.process, "process", f"{draws.row}, process")
+    plain = _part(draws.process, "process", f"{draws.row}, process")
     scorers = [_part(spec, "scorer", f"{draws.row}, scorers") for spec in draws.scorers]
     for spec in draws.select:
         scorers += _scorer_of(spec, draws.row)
     scorers = list({str(scorer): scorer for scorer in scorers}.values())
     for name in draws.tasks:
         benchmark = laid.benchmarks[name]
+        process = _with_preset(plain, benchmark.preset) if plain == _OPEN else plain
         for label in draws.models:
             for seed in draws.seeds:
                 entry = _entry("pool", benchmark, label, process, seed, draws.limit, draws.samples)

@@ -127,6 +127,8 @@ async def carry_out(
             stopped = "budget"
         finally:
             _write_host(sitting)
+    if stopped:
+        _recount(sitting, open_jobs)
     return Summary(sitting.progress, time.monotonic() - began, stopped)
 
 
@@ -146,6 +148,12 @@ def _left(sitting: Sitting) -> list[Job]:
             open_jobs.append(job)
     progress.earlier = progress.done
     return open_jobs
+
+
+def _recount(sitting: Sitting, open_jobs: Sequence[Job]) -> None:
+    """Questions are counted in their order; where a run is broken off, later ones may be finished, too."""
+    finished = sum(job.entry.rows for job in sitting.laid.jobs if job not in open_jobs)
+    sitting.progress.done = finished + sum(sitting.folder.done(job.entry) for job in open_jobs)
 
 
 def _by_model(jobs: Sequence[Job]) -> Iterator[tuple[str, list[Job]]]:
@@ -277,7 +285,7 @@ async def _batch(
     fingerprints: Mapping[str, str],
     memory: Memory,
 ) -> None:
-    shelf = Shelf(memory.replies, memory.recall)
+    shelf = Shelf(memory.replies, memory.recall, sitting.stop)
     sitting.progress.what = f"{jobs[0].entry.task} on {jobs[0].entry.model}"
     began = time.monotonic()
     counts: dict[str, int] = {}
@@ -343,6 +351,8 @@ def _whole(
             except (Failed, OutOfBudget) as error:
                 _failed(sitting, error)
             else:
+                if sitting.stop.reason:
+                    return  # what comes now was cut short, and is not sealed
                 progress.done += 1
                 sitting.failing = 0
             ready.count(progress)

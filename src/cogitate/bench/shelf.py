@@ -9,7 +9,7 @@ from typing import Any
 from cogitate.core.errors import JournalError
 from cogitate.core.journal import Record
 from cogitate.core.requests import Request
-from cogitate.drive import FileJournal, ReplyCache
+from cogitate.drive import FileJournal, ReplyCache, Stop
 
 SEPARATOR = "/"
 _LIKE = ("run", "key", "fingerprints")
@@ -25,16 +25,17 @@ class Shelf:
 
     # Mutable on purpose: it holds files.
 
-    def __init__(self, replies: ReplyCache, recall: Callable[[Record], None]) -> None:
+    def __init__(self, replies: ReplyCache, recall: Callable[[Record], None], stop: Stop) -> None:
         """Begin an empty shelf.
 
         Args:
             replies: written before the journals are.
             recall: hears the replies of questions that were broken off.
+            stop: how the run is ended by a person.
         """
         self._books: dict[str, FileJournal] = {}
         self._changed: set[str] = set()
-        self._replies, self._recall = replies, recall
+        self._replies, self._recall, self._stop = replies, recall, stop
 
     def add(self, name: str, path: Path, header: Mapping[str, Any]) -> None:
         """Open the journal of a cell, or begin it.
@@ -93,10 +94,15 @@ class Shelf:
         return book.sealed(question)
 
     def append(self, stream: str, record: Record, request: Request[Any] | None = None) -> None:
-        """Add a record to a question; the run itself is told nothing."""
+        """Add a record to a question; the run itself is told nothing.
+
+        What calls had cost that a person cut off is the cell's and not the question's: it will be answered anew, and
+        costs what it would have cost.
+        """
         if stream:
             book, question = self._of(stream)
-            book.append(question, record, request)
+            cut = record["kind"] == "late" and self._stop.reason
+            book.append("" if cut else question, record, request)
             self._changed.add(stream.partition(SEPARATOR)[0])
 
     def seal(self, stream: str, value: Any) -> None:
