@@ -13,11 +13,11 @@ from typing import Any
 
 from cogitate.core.errors import InvalidInput
 from cogitate.core.seeds import Seed
+from cogitate.rules.blocks import expected_weighted
 from cogitate.rules.canonical import canonical, classes, matches
 from cogitate.rules.extraction import extract
 from cogitate.rules.statistics import Interval, bootstrap, paired_bootstrap, pass_at_k, wilson
-from cogitate.rules.subsampling import expected, expected_best_of, expected_majority
-from cogitate.rules.votes import weighted
+from cogitate.rules.subsampling import expected_best_of, expected_majority
 
 from .pools import Pool, Question
 
@@ -127,13 +127,9 @@ def _majority(q: GradedQuestion, n: int, seed: int) -> float:
 def _weighted(q: GradedQuestion, n: int, seed: int) -> float:
     # a vote weighs what a token of its text was worth on average: a probability, so never negative
     weights = [None if m is None else math.exp(m) for m in q.logprob_mean]
-
-    def outcome(chosen: tuple[int, ...]) -> float:
-        tally = weighted([q.classes[i] for i in chosen], [weights[i] for i in chosen])
-        tied = tally.standing[: tally.leaders] if tally.standing else ()
-        return fmean(q.correct[chosen[c.first]] for c in tied) if tied else 0.0
-
-    return expected(len(weights), n, outcome, seed, at_most=_SUBSETS, draws=_SUBSETS).value
+    return expected_weighted(
+        q.classes, q.correct, weights, n, seed, tie="first", at_most=_SUBSETS, draws=_SUBSETS
+    ).value
 
 
 def _best_mean(q: GradedQuestion, n: int, seed: int) -> float:
