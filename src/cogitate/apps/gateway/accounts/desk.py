@@ -62,6 +62,7 @@ class Desk:
         self._process = secrets.token_hex(8)
         self._shares = Shares()
         self._asking: dict[str, asyncio.Lock] = {}
+        self._pending: dict[str, asyncio.Future[list[Grant] | Denial]] = {}
         self._refresh: asyncio.Future[bool] | None = None
         self._due = {"beat": clock(), "hour": 0.0}
         engine = opened(where)
@@ -111,11 +112,7 @@ class Desk:
         """Give back what a request held, and count what it spent; `None`: it did not happen."""
         counted = None if usage is None else spent(usage, hold.amounts, key.limits)
         if self._shares.settle(hold, counted):
-            due = self._shares.due(self._clock(), window=NOW)
-            self._writer.tell(
-                partial(holds.settle, process=self._process, items=due),
-                partial(self._shares.restore, due),
-            )
+            self._settle_now(self._shares.due(self._clock(), window=NOW))
 
     def usable(self, key: Key) -> bool:
         """Whether a key that was identified is still good."""
@@ -143,7 +140,11 @@ class Desk:
 
     async def _fetched(self, key: Key, amounts: Amounts) -> Hold | Denial:
         """Have the database hold more for this process, until the request fits or is refused."""
+        counted = False
         for _ in range(_TRIES):
+            pending = self._pending.get(key.id)
+            if pending is not None and not pending.done():  # of a client that has gone
+                await asyncio.wait([pending])
             now = self._clock()
             found = self._shares.take(key.id, key.limits, amounts, now)
             if not isinstance(found, list):
@@ -152,11 +153,22 @@ class Desk:
                 holds.grant, process=self._process, needs=found, now=now, alone=self._shares.alone
             )
             # What is granted belongs to the process, so that nothing is lost where the client goes away.
-            granted = await self._writer.ask(asked, self._granted)
+            pending = self._pending[key.id] = self._writer.ask(asked, self._granted)
+            granted = await asyncio.shield(pending)
             if isinstance(granted, Denial):
-                self._shares.refused(granted, amounts, now + _ASK_AGAIN_S)
-                return granted
+                if counted:
+                    self._shares.refused(granted, amounts, now + _ASK_AGAIN_S)
+                    return granted
+                # Count what was spent before it is said what is left and when.
+                counted = True
+                self._settle_now(self._shares.due(now, key_id=key.id, all=True))
         raise QuotaExceeded("others of this key took what was left at this moment", 1.0)
+
+    def _settle_now(self, due: list[holds.Settled]) -> None:
+        self._writer.tell(
+            partial(holds.settle, process=self._process, items=due),
+            partial(self._shares.restore, due),
+        )
 
     def _granted(self, found: list[Grant] | Denial) -> None:
         if isinstance(found, list):

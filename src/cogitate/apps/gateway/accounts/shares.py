@@ -101,18 +101,21 @@ class Shares:
                 share.denied = None
         return not self.alone and any(place.window == NOW for place in hold.places)
 
-    def due(self, now: float, *, window: str = "", all: bool = False) -> list[Settled]:
+    def due(
+        self, now: float, *, window: str = "", key_id: str | None = None, all: bool = False
+    ) -> list[Settled]:
         """What is to be counted and given back; the shares are less by it from now on.
 
         Args:
             now: seconds of the epoch.
             window: of this window only.
+            key_id: of this key only.
             all: give back everything that no request in flight holds.
         """
         found: list[Settled] = []
         with self._lock:
             for place, share in list(self._shares.items()):
-                if window and place.window != window:
+                if window not in ("", place.window) or key_id not in (None, place.key_id):
                     continue
                 over = start_of(place.window, now) != place.start
                 back = _above(share.free, _NOTHING)
