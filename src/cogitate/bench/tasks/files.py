@@ -171,7 +171,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise InvalidInput(
-            f"{path.name}: is Parquet; install pyarrow to read it, or convert it to JSON lines"
+            f"{path.name}: is Parquet; install cogitate[data] to read it, or convert it to JSON lines"
         ) from error
     number = 0
     try:

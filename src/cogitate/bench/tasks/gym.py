@@ -128,7 +128,7 @@ def _package() -> Any:
             return importlib.import_module(PACKAGE)
     except ImportError as error:
         raise InvalidInput(
-            "a task of reasoning-gym was asked for; install the package reasoning-gym to have it"
+            "a task of reasoning-gym was asked for; install cogitate[gym] to have it"
         ) from error
 
 

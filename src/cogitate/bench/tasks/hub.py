@@ -106,7 +106,7 @@ def fetched(
         package: Any = importlib.import_module("huggingface_hub")
     except ImportError as error:
         raise InvalidInput(
-            f"the data {repository} lie on a hub; install huggingface_hub to load them, or write a task file "
+            f"the data {repository} lie on a hub; install cogitate[data] to load them, or write a task file "
             "beside a copy"
         ) from error
     try:
