@@ -34,6 +34,7 @@ _WAITING = 10_000
 _TRACKED = 200
 _DECISIONS = 200
 _CLIMB = 10_000
+_LARGEST = 1e300
 _JUDGES = frozenset({"judge", "verifier"})
 
 Place = tuple[str, str]
@@ -234,7 +235,7 @@ class Grove:
         value, reason, visits = row.get("value"), row.get("reason"), row.get("visits")
         if isinstance(visits, int):
             node.visits = visits
-        if isinstance(value, int | float) and math.isfinite(value):
+        if isinstance(value, int | float) and abs(value) < _LARGEST:
             if kind == "tree":
                 node.mean = float(value)
             else:

@@ -17,6 +17,7 @@ MARKED: Final = {
 }
 LONGEST: Final = 400
 """Characters of a reason; notes may be anything."""
+_LARGEST: Final = 10**300
 _LISTS: Final = {"value": "values", "reason": "reasons", "visits": "visits"}
 
 
@@ -43,6 +44,8 @@ class Decision:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > _LARGEST:  # Python refuses to write very long ones
+        return "a very large number"
     return f"{value:.4g}" if isinstance(value, float) else str(value)[:LONGEST]
 
 
@@ -66,8 +69,14 @@ def rows_of(kind: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = [{**rest, "id": id} for id in _listed(data.get("ids")) or [data.get("id")]]
     for row in found:
         id = row.get("id")
-        row["id"] = "" if id is None else id if isinstance(id, str) else str(id)
+        row["id"] = id if isinstance(id, str) else _named(id)
     return [row for row in found if row["id"]]
+
+
+def _named(id: Any) -> str:
+    if id is None or (isinstance(id, int) and abs(id) > _LARGEST):
+        return ""
+    return str(id)
 
 
 def _is_map(value: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -13,6 +14,7 @@ from cogitate.drive.notes import DECISIONS, Decision
 
 LONGEST: Final = 300
 """Characters of a line."""
+_LARGEST: Final = 1e300
 _MERGED: Final = frozenset({"expanded", "scored", "backed_up", "tree", "settled"})
 """Notes that come for every node; in a row they are one line."""
 
@@ -91,12 +93,19 @@ def recorded(record: Mapping[str, Any]) -> Told | None:
         said = cast("Mapping[str, Any]", value if isinstance(value, Mapping) else {})
         return _noted(str(record.get("ask", "")), said)
     if kind == "denied":
-        unit, asked, left, *_ = [*held, "", None, None][:4] if len(held) < 3 else held
-        return "refused", f"{_words(unit)}: {_words(asked)} asked for, {_words(left)} left", 1
+        return "refused", _refusal(held), 1
     if kind == "failed":
         role = str(record.get("role", "")) or str(record.get("ask", ""))
         return "failed", f"{role}: {_words(held[0] if held else '')}", 1
     return None
+
+
+def _refusal(held: Sequence[Any]) -> str:
+    unit, asked, left, account = [*held[:4], "", math.nan, 0, ""][:4]
+    sizes = [v for v in (asked, left) if isinstance(v, int | float) and abs(v) < _LARGEST]
+    if len(held) < 3 or len(sizes) < 2:
+        return f"{_words(unit)}: spent"
+    return str(OutOfBudget(str(unit)[:40], *sizes, account=str(account)[:80]))
 
 
 def _noted(kind: str, data: Mapping[str, Any]) -> Told | None:
@@ -130,4 +139,9 @@ def _noted(kind: str, data: Mapping[str, Any]) -> Told | None:
 def _words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value).replace("_", " ")[:LONGEST] if value is not None else "?"
+    if value is None:
+        return "?"
+    try:
+        return str(value).replace("_", " ")[:LONGEST]
+    except ValueError:  # whole numbers may have more digits than Python writes
+        return "a very large number"

@@ -52,6 +52,8 @@ class Watched:
         """Tells this picture from another of the same name, as after a restart."""
         self.began, self.ended = clock(), 0.0
         self.answer = self.stopped = self.error = ""
+        self.unread = 0
+        """Events that could not be made sense of."""
         self._clock, self._start, self._took = clock, time.monotonic(), 0.0
         self._heard: deque[tuple[float, Event]] = deque()
         self._scene = Scene(budget, nodes=nodes)
@@ -114,8 +116,19 @@ class Watched:
         heard, take = self._heard, self._scene.take
         for _ in range(len(heard)):
             at_s, event = heard.popleft()
-            take(event, at_s)
             self._dirty = True
+            try:
+                take(event, at_s)
+            except Exception:  # whoever looks on must not end a run that is paid for
+                self.unread += 1
+
+    def _current(self) -> Scene:
+        """The scene with everything that was heard."""
+        self._take()
+        if self._dirty:
+            self._scene.publish()
+            self._dirty = False
+        return self._scene
 
     def look(self, since: int = 0, most: int | None = None) -> Look:
         """What is newer than a version.
@@ -125,11 +138,7 @@ class Watched:
             most: rows of nodes in one look; the rest follows in `Look.rest`.
         """
         with self._guard:
-            self._take()
-            scene = self._scene
-            if self._dirty:
-                scene.publish()
-                self._dirty = False
+            scene = self._current()
             if since > scene.version:
                 since = 0
             orders = scene.orders(since) if scene.version > since else []
@@ -145,12 +154,12 @@ class Watched:
     def whole(self, order: int) -> dict[str, Any] | None:
         """One node with its text and its path; `None` where there is no such node."""
         with self._guard:
-            return self._scene.whole(order)
+            return self._current().whole(order)
 
     def search(self, words: str) -> list[int]:
         """The nodes whose texts hold these words."""
         with self._guard:
-            return self._scene.search(words)
+            return self._current().search(words)
 
     def row(self) -> dict[str, Any]:
         """The request in a list of many."""
@@ -175,6 +184,7 @@ class Watched:
             "error": self.error,
             "tree": canopy.grove.nodes,
             "tokens": canopy.tokens,
+            "unread": self.unread,
             "score": number(best[0].value) if best else None,
         }
 

@@ -109,7 +109,7 @@ export class Outline {
     const { element } = row;
     const open = node.children.length ? this.tree.isOpen(node) : null;
     const sign = [node.state, node.value, node.visits, node.text, node.reason, open, place, of, top, node.depth,
-      node.children.length, this.current === node.order, this.tree.onPath.has(node.order),
+      node.children.length, this.tree.titles.length, this.current === node.order, this.tree.onPath.has(node.order),
       open === false ? this.tree.nodes.length : 0, this.hits.has(node.order), this.tree.low, this.tree.high, this.colours.theme].join("\u0001");
     if (row.sign === sign) return;
     row.sign = sign;
@@ -135,7 +135,8 @@ export class Outline {
     row.fill.style.width = share === null ? "0" : `${Math.max(4, 100 * share)}%`;
     row.fill.style.background = share === null ? "none" : this.colours.at(share);
     put(row.score, score(node.value));
-    put(row.text, lined(words(node)));
+    const title = node.above < 0 && this.tree.titles.length > 1 ? this.tree.titles[node.search] ?? "" : "";
+    put(row.text, lined(title ? `${title}: ${words(node)}` : words(node)));
     row.text.classList.toggle("dim", !node.text);
     const hidden = open === false ? this.tree.below(node) : 0;
     put(row.more, hidden ? `+${hidden}` : node.visits ? `n=${node.visits}` : "");

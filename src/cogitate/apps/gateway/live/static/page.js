@@ -16,6 +16,7 @@ let current = { kind: "", id: "", task: "" };
 let said = null; // the head, as it came last
 let spending = { roles: {}, bounds: [], curve: [] };
 let heardAt = 0;
+let tasks = 0; // of a journal of many
 let listed = "requests";
 let chosen = null;
 let wantText = 0;
@@ -48,6 +49,7 @@ function reset() {
   tree = new Tree();
   said = null;
   chosen = null;
+  tasks = 0;
   found = { orders: [], place: -1 };
   at("find").value = "";
   put(at("hits"), "");
@@ -92,7 +94,7 @@ function elapsed() {
 function refresh() {
   if (!said) return;
   panels.head(said);
-  panels.gauges(said, spending, elapsed());
+  panels.gauges(said, spending, elapsed(), tasks);
   panels.spent(spending);
   panels.marks(tree.counts, nextOf);
   panels.scale(tree);
@@ -172,6 +174,7 @@ async function journal(asked) {
   try {
     const look = await ask(`/api/journal${journalQuery(asked.id, asked.task)}`);
     if (current !== asked) return;
+    tasks = (look.tasks ?? []).length + (look.more_tasks ?? 0);
     take(look, true);
     panels.tasks(look.tasks ?? [], look.more_tasks ?? 0, asked.id);
     if (asked.task) at("back").href = `#j=${encodeURIComponent(asked.id)}`;
@@ -404,7 +407,7 @@ part("tree");
 side("log");
 window.addEventListener("hashchange", route);
 setInterval(() => document.visibilityState === "visible" && lists(), POLL_MS);
-setInterval(() => said?.state === "running" && panels.gauges(said, spending, elapsed()), 250);
+setInterval(() => said?.state === "running" && panels.gauges(said, spending, elapsed(), tasks), 250);
 
 const asked = new URLSearchParams(location.hash.slice(1));
 const key = asked.get("key");

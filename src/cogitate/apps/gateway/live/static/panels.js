@@ -46,8 +46,7 @@ export function journalList(rows, current) {
 
 export function empty(head, body, kind = "") {
   const box = make("div", `empty ${kind}`);
-  const art = make("div", "sprout");
-  for (const state of ["open", "kept", "open"]) art.append(mark(state));
+  const art = document.querySelector(".brand .sign").cloneNode(true);
   box.append(art, make("h2", "", head), make("p", "", body));
   return box;
 }
@@ -83,16 +82,17 @@ function notices(said) {
   if (said.failed) found.push(["lost", `${calls(said.failed)} failed`]);
   if (said.error) found.push(["lost", lined(said.error, 200)]);
   if (said.dropped) found.push(["pruned", `the tree is cut at ${count(said.nodes)} nodes; ${count(said.dropped)} more things were said of others`]);
+  if (said.unread) found.push(["lost", `${count(said.unread)} events could not be read`]);
   at("notices").replaceChildren(
     ...found.map(([state, text]) => make("span", `notice ${state}`, null, mark(state), make("span", "", text))),
   );
 }
 
-export function gauges(said, spending, elapsed) {
+export function gauges(said, spending, elapsed, tasks = 0) {
   const curve = spending.curve ?? [];
   const cells = [
     ["Elapsed", lasting(elapsed) || "unknown", ""],
-    ["Nodes", count(said.nodes), ""],
+    tasks ? ["Tasks", count(tasks), ""] : ["Nodes", count(said.nodes), ""],
     ["Best score", score(said.score) || "none", said.settled ? "ranked" : ""],
     ["Tokens out", count(spending.total?.tokens_out ?? 0), "", sparkline(curve)],
     ["Refused", count(said.refused), said.refused ? "cut" : ""],
@@ -102,8 +102,9 @@ export function gauges(said, spending, elapsed) {
   if (box.children.length !== cells.length) {
     box.replaceChildren(...cells.map(([name]) => make("div", "gauge", null, make("dt", "", name), make("dd"))));
   }
-  cells.forEach(([, value, kind, art], i) => {
+  cells.forEach(([name, value, kind, art], i) => {
     const cell = box.children[i];
+    put(cell.firstChild, name);
     cell.className = `gauge ${kind}`;
     const dd = cell.children[1];
     const sign = `${value}|${art ? curve.length + ":" + (curve.at(-1) ?? "") : ""}`;
@@ -233,6 +234,7 @@ export function log(lines, said) {
       make("span", "times", times > 1 ? `×${count(times)}` : ""),
     );
   }
+  at("no-lines").hidden = list.children.length > 0;
   while (list.children.length > 400) list.lastChild.remove();
   put(at("cut-lines"), said.lines > said.kept_lines ? `the last ${count(said.kept_lines)} of ${count(said.lines)}` : "");
 }
