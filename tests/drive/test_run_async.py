@@ -56,7 +56,7 @@ class Slow:
                     return acted
             latency = self.latency_s(batch) if callable(self.latency_s) else self.latency_s
             await asyncio.sleep(latency)
-            emit(0, "piece")
+            emit(0, str(getattr(batch[0], "seed", "")))
             return [self.reply(request) for request in batch]
         except asyncio.CancelledError:
             self.cut += 1
@@ -130,7 +130,7 @@ def test_chunks_are_heard_and_never_journaled() -> None:
     heard: list[Any] = []
     tape = Tape()
     drive(sample(1, final=True), Slow(), journal=tape, listen=heard.append)
-    assert [(e.text, e.final) for e in heard if isinstance(e, Chunk)] == [("piece", True)]
+    assert [(e.text, e.final) for e in heard if isinstance(e, Chunk)] == [("1", True)]
     assert [r["kind"] for _, r in tape.records] == ["reply"]
 
 

@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from cogitate.budget import Ledger
-from cogitate.core.asking import Ask
 from cogitate.core.errors import Failed, JournalError, OutOfBudget
-from cogitate.core.events import Chunk, Event
+from cogitate.core.events import Event
 from cogitate.core.flow import Flow
 from cogitate.core.journal import Journal
-from cogitate.core.machine import Machine, Outcome
+from cogitate.core.machine import Machine
 from cogitate.core.protocols import Engine
-from cogitate.core.requests import Generate, Reply
+from cogitate.core.requests import Reply
 from cogitate.core.usage import ZERO, Budget
 
 from .admission import Admitted, Desk
@@ -25,6 +24,7 @@ from .batch import Run
 from .cache import ReplyCache
 from .lanes import Item, Lane, Retry
 from .routing import Router
+from .showing import Screen
 from .stopping import Stop
 
 T = TypeVar("T")
@@ -111,6 +111,7 @@ class _Driver(Generic[T]):
         self._lanes: dict[int, Lane] = {}
         self._items: dict[str, Item] = {}
         self._arrived: deque[tuple[Item, Reply[Any] | Failed]] = deque()
+        self._screen = Screen(listen)
         self._problem = ""
 
     async def drive(
@@ -183,7 +184,7 @@ class _Driver(Generic[T]):
                     self._send(verdict)
                 else:
                     ask, outcome = verdict
-                    self._show_kept(ask, outcome)
+                    self._screen.kept(ask, outcome)
                     machine.tell(ask.at, outcome)
                     again = True
             self._drop_cancelled()
@@ -204,6 +205,7 @@ class _Driver(Generic[T]):
             self._lanes[id(admitted.engine)] = lane
         item = Item(admitted)
         self._items[admitted.ask.at] = item
+        self._screen.begin(admitted.ask)
         lane.add(item)
 
     def _done(self, item: Item, outcome: Reply[Any] | Failed) -> None:
@@ -212,6 +214,7 @@ class _Driver(Generic[T]):
 
     def _extend(self, item: Item) -> bool:
         """Hold what failed attempts cost on top of the next one's ceiling, if the grant bears it."""
+        self._screen.again(item.admitted.ask)
         if item.spent is item.extended:
             return True
         hold = self._ledger.reserve_again(item.admitted.hold, item.admitted.ceiling + item.spent)
@@ -221,18 +224,8 @@ class _Driver(Generic[T]):
         return True
 
     def _chunk(self, item: Item, text: str) -> None:
-        if self._listen is not None:
-            ask = item.admitted.ask
-            final = isinstance(ask.request, Generate) and ask.request.final
-            self._listen(Chunk(ask.stream, ask.at, text, final))
-
-    def _show_kept(self, ask: Ask, outcome: Outcome) -> None:
-        """Stream a kept answer in one piece: who shows the answer as it comes sees it, too."""
-        request = ask.request
-        if self._listen is None or not (isinstance(request, Generate) and request.final):
-            return
-        if isinstance(outcome, Reply) and outcome.cached:
-            self._listen(Chunk(ask.stream, ask.at, outcome.value.text, final=True))
+        if not self._screen.piece(item.admitted.ask, text):  # what else it says is of no use
+            self._lanes[id(item.admitted.engine)].unwanted(item)
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, more: bool) -> None:
         """Start what may start and sleep until something happens."""
@@ -271,6 +264,7 @@ class _Driver(Generic[T]):
         if self._items.get(at) is not item:
             return
         del self._items[at]
+        outcome = self._screen.end(admitted.ask, outcome)
         if admitted.trimmed is not None and isinstance(outcome, Reply):
             outcome = replace(outcome, trimmed=admitted.trimmed)
         self._ledger.settle(admitted.hold, admitted.request.role, outcome.usage or ZERO)

@@ -1,67 +1,166 @@
-"""Which nodes of a grove are worth the room."""
+"""What may be shown of an answer while it is generated: never twice, and nothing that is withdrawn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from .grove import Branch, Grove
-
-CLIMB: Final = 64
-"""Generations above a node that are looked at."""
-_DEEPEST: Final = 24
-"""Generations shown one by one; what is deeper is shown only where it is best, newest or chosen."""
-
-
-def worth_showing(grove: Grove, most: int) -> list[Branch]:
-    """At most so many nodes: all, or the chosen, the best and those with the first generations."""
-    if grove.nodes <= most:
-        return [node for node in grove.every() if _generation(node) <= _DEEPEST]
-    picked: dict[int, Branch] = {}
-    for node in (*grove.winners(), *grove.best()):
-        _pick(picked, node, most)
-    for node in _generations(grove):
-        if len(picked) >= most:
-            break
-        picked[id(node)] = node
-    return list(picked.values())
+from cogitate.core.asking import Ask
+from cogitate.core.errors import Failed
+from cogitate.core.events import Chunk, Event
+from cogitate.core.machine import Outcome
+from cogitate.core.requests import Completion, Generate, Reply
 
 
-def worth_watching(grove: Grove, most: int) -> list[Branch]:
-    """At most so many nodes: the chosen, and by turns the best and the newest, without a look at all."""
-    picked: dict[int, Branch] = {}
-    best, newest = grove.best(), grove.newest()
-    for node in grove.winners()[: max(1, most // 4)]:
-        _pick(picked, node, most)
-    for place in range(max(len(best), len(newest))):
-        for among in (best, newest):
-            if place < len(among):
-                _pick(picked, among[place], most)
-        if len(picked) >= most:
-            break
-    return list(picked.values())
+class Screen:
+    """What one run shows of its requests, as chunks; those of final requests are part of the answer."""
 
+    # Mutable on purpose: it follows what is on its way.
 
-def _pick(picked: dict[int, Branch], node: Branch, most: int) -> None:
-    """A node and those above it, while there is room; those in between that lack it are skipped over."""
-    place: Branch | None = node
-    for _ in range(CLIMB):
-        if place is None or id(place) in picked or len(picked) >= most:
+    def __init__(self, listen: Callable[[Event], None] | None) -> None:
+        self._listen = listen
+        self._open: dict[str, Showing] = {}
+
+    def begin(self, ask: Ask) -> None:
+        """A request is sent."""
+        if self._listen is not None and (request := _final(ask)) is not None:
+            self._open[ask.at] = Showing(request.withheld)
+
+    def again(self, ask: Ask) -> None:
+        """It will be sent once more."""
+        if (showing := self._open.get(ask.at)) is not None:
+            showing.again()
+
+    def piece(self, ask: Ask, text: str) -> bool:
+        """Some of its output; false where it says something else than was shown, so that it may end."""
+        if self._listen is None:
+            return True
+        showing = self._open.get(ask.at)
+        if showing is None:
+            self._listen(Chunk(ask.stream, ask.at, text))
+            return True
+        if more := showing.add(text):
+            self._listen(Chunk(ask.stream, ask.at, more, final=True))
+        return not showing.withdrawn
+
+    def kept(self, ask: Ask, outcome: Outcome) -> None:
+        """A kept answer in one piece: who shows the answer as it comes sees it, too."""
+        request = _final(ask)
+        if self._listen is None or request is None or not isinstance(outcome, Reply):
             return
-        picked[id(place)] = place
-        place = place.above
+        if text := said_of(outcome.value, request.withheld):
+            self._listen(Chunk(ask.stream, ask.at, text, final=True))
+
+    def end(self, ask: Ask, outcome: Reply[Any] | Failed) -> Reply[Any] | Failed:
+        """The outcome once the rest of it is shown; a failure where something else was shown before."""
+        showing = self._open.pop(ask.at, None)
+        if showing is None or self._listen is None:
+            return outcome
+        if isinstance(outcome, Reply) and (more := showing.end(outcome.value)):
+            self._listen(Chunk(ask.stream, ask.at, more, final=True))
+        if not showing.withdrawn:
+            return outcome
+        return Failed(
+            f"the answer broke off after {len(showing.shown)} characters that were shown already, and another "
+            "attempt said something else; ask again",
+            "cut",
+            usage=outcome.usage,
+        )
 
 
-def _generations(grove: Grove) -> Iterator[Branch]:
-    """Generation by generation, as deep as is shown."""
-    now = [node for node in grove.every() if node.above is None]
-    for _ in range(_DEEPEST + 1):
-        yield from now
-        now = [child for node in now for child in node.children]
+def _final(ask: Ask) -> Generate | None:
+    request = ask.request
+    return request if isinstance(request, Generate) and request.final else None
 
 
-def _generation(node: Branch) -> int:
-    found = 0
-    while node.above is not None and found <= _DEEPEST:
-        node, found = node.above, found + 1
-    return found
+class Showing:
+    """The text of one final request as whoever reads along sees it.
+
+    What may be the beginning of a withheld stop string waits until it is none. Where a call is tried again, its text
+    is compared with what was shown and goes on from there; where it says something else, nothing more is shown
+    and the request has failed, because a text that somebody reads cannot be taken back.
+
+    >>> showing = Showing(("END",))
+    >>> showing.add("An oak.E"), showing.add("N"), showing.add("D."), showing.shown
+    ('An oak.', '', '', 'An oak.')
+    """
+
+    # Mutable on purpose: it follows one output.
+
+    def __init__(self, withheld: Sequence[str] = ()) -> None:
+        self._withheld = tuple(withheld)
+        self._parts: list[str] = []
+        self._said: str | None = None
+        """Of a later attempt, until it has said all that was shown; then, and at first, `None`."""
+        self._waiting = ""
+        """What may become a stop string."""
+        self.withdrawn: bool = False
+        """Whether an attempt says something else than was shown."""
+
+    @property
+    def shown(self) -> str:
+        """All that was shown."""
+        return "".join(self._parts)
+
+    def add(self, piece: str) -> str:
+        """Take a piece of the output; returns what may be shown now."""
+        if self._said is not None:
+            piece = self._beyond(self._said + piece)
+        self._waiting += piece
+        if self.withdrawn or not self._waiting:
+            return ""
+        more = before_stop(self._waiting, self._withheld)
+        self._waiting = self._waiting[len(more) :]
+        return self._show(more)
+
+    def again(self) -> None:
+        """Another attempt begins."""
+        self._said, self._waiting = ("" if self._parts else None), ""
+
+    def end(self, said: Completion) -> str:
+        """What is left to be shown of the whole output."""
+        shown, whole = self.shown, said_of(said, self._withheld)
+        self.withdrawn = self.withdrawn or not whole.startswith(shown)
+        return "" if self.withdrawn else self._show(whole[len(shown) :])
+
+    def _beyond(self, said: str) -> str:
+        """What a later attempt says beyond what was shown; nothing until it comes so far."""
+        shown = self.shown
+        self._said = None if len(said) > len(shown) else said
+        self.withdrawn = self.withdrawn or said[: len(shown)] != shown[: len(said)]
+        return said[len(shown) :]
+
+    def _show(self, text: str) -> str:
+        if text:
+            self._parts.append(text)
+        return text
+
+
+def said_of(said: Completion, withheld: Sequence[str]) -> str:
+    """An output without the withheld stop string that ended it.
+
+    >>> said_of(Completion("An oak.END", "stop", "END"), ("END",))
+    'An oak.'
+    """
+    if said.finish == "stop" and said.stopped_by in withheld:
+        return said.text.removesuffix(said.stopped_by)
+    return said.text
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """The beginning of a growing text that can be no part of a stop string, whatever comes.
+
+    >>> before_stop("so it is.E", ("END", ".EN")), before_stop("so ENDs", ("END",))
+    ('so it is', 'so ')
+    """
+    end = len(text)
+    for stop in stops:
+        at = text.find(stop)
+        if at >= 0:
+            end = min(end, at)
+            continue
+        for size in range(min(len(stop) - 1, len(text)), 0, -1):
+            if text.endswith(stop[:size]):
+                end = min(end, len(text) - size)
+                break
+    return text[:end]
