@@ -494,7 +494,7 @@ def test_view_prints_an_address_and_serves_until_an_interrupt(shelf: Path) -> No
         with urllib.request.urlopen(request, timeout=10) as reply:
             assert json.load(reply)["head"]["nodes"] > 5
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=15)
     assert process.returncode == 0, err
     assert "Traceback" not in err
     assert key not in err
