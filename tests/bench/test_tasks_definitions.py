@@ -54,6 +54,7 @@ def test_a_task_of_ones_own(tmp_path: Path) -> None:
         (HEAD, "mine.toml: data.file is missing"),
         ('kind = "number"', "mine.toml: the field name is missing"),
         (HEAD + '[data]\nfle = "q"', r"mine.toml, line 4: data.fle: there is no such field; did you mean file"),
+        (HEAD + '[data]\nfile = "q.jsonl"\n[feilds]\nid = "x"', r"mine.toml, line 5: feilds: there is no such field; did you mean fields"),
         ('name = "m"\nkind = "nmber"\n[data]\nfile = "q.jsonl"', r"line 2: kind: there is no kind 'nmber'; did you mean number"),
         (HEAD + 'grader = "vibes"\n[data]\nfile = "q.jsonl"', "line 3: grader: there is no grader 'vibes'"),
         (HEAD + 'preset = "words"\n[data]\nfile = "q.jsonl"', "line 3: preset: there is no preset 'words'"),

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from cogitate.assembly import solve
-from cogitate.bench.tasks import ABSTAINED, Verdict, find, made_tasks, without_task
+from cogitate.bench.tasks import ABSTAINED, Item, Verdict, find, made_tasks, without_task
+from cogitate.bench.tasks.gym import GymScorer
 from cogitate.bench.tasks.hub import from_hub
 from cogitate.core.candidates import Artifact
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.task import Task
 from cogitate.drive import run
 from cogitate.engines.grading import Grader
 from cogitate.lab import open_pool, with_questions, word_problems, write_pool
@@ -160,15 +162,29 @@ def test_a_data_set_of_reasoning_gym_is_graded_by_its_own_scorer() -> None:
     assert found == (Verdict(True, 1.0), Verdict(False, 0.0), ABSTAINED)
 
 
-@pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@pytest.mark.usefixtures("gym")
-@pytest.mark.slow
+class Naive:
+    """A data set whose scorer must not see some answers, and stumbles over others."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __getitem__(self, number: int) -> dict[str, str]:
+        return {"question": "?", "answer": "4"}
+
+    def score_answer(self, answer: str, entry: dict[str, str]) -> float:
+        self.seen.append(answer)
+        return 2.0 if float(answer) == 4 else 0.25
+
+
 def test_hostile_answers_do_not_reach_a_scorer() -> None:
-    made = find('gym:chain_sum(size=1, answers="number")')
-    asked = next(made.questions())
-    hostile = ["1e999999999", "9" * 100_000, "9**9**9**9", "__import__('os').abort()", "\0"]
-    found = run(made.grade(asked, [said(text) for text in hostile]), FakeEngine()).value
-    assert {verdict.correct for verdict in found} == {False}
+    data = Naive()
+    asked = Item("0", Task.of("?"))
+    hostile = ["1e999999999", "9" * 100_000, "9**9**9**9"]
+    answers = [said(text) for text in (*hostile, "four", "4", "5")]
+    found = run(GymScorer(data)(asked, answers), FakeEngine()).value
+    wrong = Verdict(False)
+    assert found == (wrong, wrong, wrong, wrong, Verdict(True, 1.0), Verdict(False, 0.25))
+    assert data.seen == ["four", "4", "5"]
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
