@@ -383,6 +383,28 @@ def test_every_request_leaves_a_record(path: Path) -> None:
     assert ask(path, lambda c: sums(c, since=1_800_000_001.0))[0].requests == 0
 
 
+def test_no_record_keeps_others_from_being_written(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = add(path)
+    broken = Usage(tokens_in=2**70)
+
+    async def test() -> None:
+        accounts = Accounts.open(path)
+        for model, usage in (
+            ("a", USED),
+            ("b", broken),
+            ("\ud800\0" + "x" * 999, Usage(usd=1e999)),
+        ):
+            await serve(accounts, bearer(ann), usage=usage, model=model)
+        await accounts.close()
+
+    run(test)
+    found = [row["model"] for row in ask(path, lambda c: newest(c, 9))]
+    assert found == ["?\ufffd" + "x" * 298, "a"]
+    assert "could not be written: OverflowError" in caplog.text
+
+
 def everything(path: Path) -> bytes:
     return b"".join(p.read_bytes() for p in path.parent.iterdir() if p.is_file())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -85,7 +86,7 @@ def keep(connection: Connection, records: Sequence[Record]) -> None:
             refused[record.key_id, record.status] = row
     connection.execute(insert(REQUESTS), rows)
     prompts = [
-        {"request": r.id[:64], "at": r.at, "body": r.prompt}
+        {"request": _storable(r.id)[:64], "at": r.at, "body": r.prompt}
         for r in records
         if r.prompt is not None
     ]
@@ -206,12 +207,12 @@ def _is_refusal(record: Record) -> bool:
 def _row(record: Record) -> dict[str, Any]:
     usage = record.usage
     return {
-        "id": record.id[:64],
+        "id": _storable(record.id)[:64],
         "at": record.at,
         "day": int(record.at // DAY_S),
         "key_id": record.key_id,
-        "model": record.model[:_LONGEST],
-        "strategy": record.strategy[:_LONGEST],
+        "model": _storable(record.model)[:_LONGEST],
+        "strategy": _storable(record.strategy)[:_LONGEST],
         "status": record.status,
         "requests": 1,
         "tokens_in": usage.tokens_in,
@@ -219,7 +220,12 @@ def _row(record: Record) -> dict[str, Any]:
         "tokens_out": usage.tokens_out,
         "tokens_reasoning": usage.tokens_reasoning,
         "calls": usage.calls,
-        "usd": usage.usd,
+        "usd": usage.usd if usage.usd is not None and math.isfinite(usage.usd) else None,
         "estimated": usage.estimated,
         "seconds": record.seconds,
     }
+
+
+def _storable(text: str) -> str:
+    """Without what databases refuse: clients choose names of models, and half a surrogate is valid JSON."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

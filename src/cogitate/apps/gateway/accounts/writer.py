@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -61,7 +62,7 @@ class Writer:
         """
         self.engine = engine
         self.lost = 0
-        """Records that were dropped because the database did not take them for too long."""
+        """Records that were dropped because the database did not take them."""
         self._tick, self._every_s = tick, every_s
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._records: deque[Record] = deque()
@@ -181,8 +182,17 @@ class Writer:
     def _write(self) -> None:
         # Taken one by one from a deque: the event loop adds to its other end meanwhile.
         records = [self._records.popleft() for _ in range(len(self._records))]
-        if records and not self.attempt(lambda connection: keep(connection, records)):
-            self._records.extendleft(reversed(records))
+        if not records:
+            return
+        try:
+            self._tried(lambda connection: keep(connection, records))
+        except OperationalError as error:
+            self._complain(error)
+            self._records.extendleft(reversed(records))  # the database is away; it will come back
+        except Exception:
+            for record in records:  # one of them cannot be stored, and the others need not suffer
+                kept = self.attempt(partial(keep, records=[record]))
+                self.lost += not kept
 
     def _ticked(self) -> None:
         try:
