@@ -140,6 +140,7 @@ def test_a_countdown_may_leave_numbers_out() -> None:
 
 def test_the_last_stated_answer_counts() -> None:
     assert said_in(artifact("**Answer:** one\nmore\nFinal answer: two")) == "two"
+    assert said_in(artifact("So:\n**Answer: 4**")) == "4"
     assert said_in(artifact("The answer is unknown")) == "The answer is unknown"
     assert said_in(artifact("cut", complete=False)) is None
 

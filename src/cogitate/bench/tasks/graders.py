@@ -147,7 +147,7 @@ def said_in(artifact: Artifact) -> str | None:
     if text is None or not artifact.complete or not text.strip():
         return None
     stated = _SAID.findall(text[-20_000:])
-    return stated[-1].strip() if stated else text.strip()
+    return stated[-1].strip().removesuffix("**").strip() if stated else text.strip()
 
 
 GRADERS: Final[Mapping[str, Grader]] = MappingProxyType(

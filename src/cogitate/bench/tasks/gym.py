@@ -27,7 +27,7 @@ from .item import ABSTAINED, Item, Verdict
 PACKAGE: Final = "reasoning_gym"
 LONGEST: Final = 4_000
 """Characters of an answer that a scorer is shown."""
-_HUGE: Final = re.compile(r"\d[eE]\+?\d{4,}|\*\*")
+_HUGE: Final = re.compile(r"\d[eE]\+?\d{4,}|\d\s*\*\*")
 _EVALUATES: Final = frozenset(
     {"eval", "exec", "compile", "__import__", "parse_expr", "sympify", "open", "getattr", "globals"}
 )
