@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -277,3 +280,41 @@ def test_a_file_that_is_not_there_is_said_without_addresses(hub: Path) -> None:
     assert "://" not in failed.value.reason
     with pytest.raises(InvalidInput, match="there is no kind 'numbr'"):
         from_hub(spec(answers="numbr"), cache=hub, offline=True)
+
+
+def test_the_hub_is_asked_for_one_file_at_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def download(**known: Any) -> str:
+        asked.append(known)
+        if known["filename"] == "away.jsonl":
+            raise OSError("404 for https://hub.example/owner/name?token=secret\nmore")
+        (tmp_path / "q.jsonl").write_text('{"q": "?", "a": "#### 3"}\n')
+        return str(tmp_path / "q.jsonl")
+
+    package = types.ModuleType("huggingface_hub")
+    monkeypatch.setattr(package, "hf_hub_download", download, raising=False)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", package)
+    made = find("hf:" + spec())
+    assert (made.rows, made.name) == (1, f"hf:{spec_as_printed()}")
+    assert asked[0] == {
+        "repo_id": "owner/name",
+        "filename": "data/test.jsonl",
+        "repo_type": "dataset",
+        "revision": COMMIT,
+        "cache_dir": None,
+        "local_files_only": False,
+    }
+    assert find(made.name).name == made.name
+    with pytest.raises(Failed, match=r"404 for \(address\)$") as failed:
+        find("hf:" + spec(file="away.jsonl"))
+    assert "secret" not in failed.value.reason
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InvalidInput, match=r"install cogitate\[data\]"):
+        find("hf:" + spec())
+
+
+def spec_as_printed() -> str:
+    return f'owner/name("data/test.jsonl", "{COMMIT}", answers="number", question="q", answer="a", after="####")'
