@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "replaying",
     "viewing",
     "exporting",
+    "indexing",
     "listing",
     "caching",
     "reproducing",

@@ -23,7 +23,7 @@ from .factory import nearest
 from .gateway_settings import GatewaySettings, read_gateway
 from .values import amount, check_url
 
-ROLES: Final = ("embedder", "judge", "policy", "refiner", "sketcher", "verifier")
+ROLES: Final = ("embedder", "judge", "policy", "refiner", "retriever", "sketcher", "verifier")
 """The roles a model can be given for; a missing one falls back to `policy`."""
 
 DIALECTS: Final = ("generic", "llamacpp", "ollama", "openai", "sglang", "vllm")

@@ -158,7 +158,8 @@ async def opened(
         for role, source in models.roles.items():
             if isinstance(source, str):
                 if source not in mine:
-                    mine[source] = await open_spec(source, configuration)
+                    embedder = roles.get("embedder") or roles.get("policy") or (None,)
+                    mine[source] = await open_spec(source, configuration, embedder[0])
                 roles[role] = (mine[source],)
             elif isinstance(source, OwnModel):
                 mine.setdefault(f"{role} {source}", source.open())
@@ -180,8 +181,15 @@ async def opened(
             await engine.close()
 
 
-async def open_spec(spec: str, configuration: Configuration) -> Engine:
+async def open_spec(
+    spec: str, configuration: Configuration, embedder: Engine | None = None
+) -> Engine:
     """One engine. A server is asked what it is, which costs no tokens.
+
+    Args:
+        spec: of a model, of several servers, or of an index.
+        configuration: names aliases and endpoints.
+        embedder: embeds the queries of an index of embeddings; it is not closed with it.
 
     Raises:
         InvalidInput: in one sentence: what is missing and how to get it.
@@ -207,6 +215,8 @@ async def open_spec(spec: str, configuration: Configuration) -> Engine:
         return await _local(rest)
     if colon and scheme == "pool":
         return _recorded(rest)
+    if colon and scheme == "index":
+        return await _index(rest, embedder)
     if colon and scheme == "sim":
         return read(rest, "model", WORLDS).for_kind("text")
     if target.partition("(")[0].strip() == "fake":
@@ -235,7 +245,10 @@ def is_free(spec: str, configuration: Configuration) -> bool:
     """Whether asking again costs nothing, so that its replies need not be kept: fakes, worlds, recordings."""
     return all(
         isinstance(target, str)
-        and (target.startswith(("sim:", "pool:")) or target.partition("(")[0].strip() == "fake")
+        and (
+            target.startswith(("sim:", "pool:", "index:"))
+            or target.partition("(")[0].strip() == "fake"
+        )
         for target in _targets(spec, configuration)
     )
 
@@ -300,6 +313,19 @@ async def _local(reference: str) -> Engine:
     except Failed as failure:
         raise InvalidInput(failure.reason) from failure
     return LlamaCpp(path)
+
+
+async def _index(path: str, embedder: Engine | None) -> Engine:
+    """An index of passages in a folder; read in a thread, since it may be large."""
+    import asyncio
+    from pathlib import Path
+
+    from cogitate.engines.retrieval import Retriever, load
+
+    if not path:
+        raise InvalidInput("index: names no folder; write index:PATH")
+    folder = Path(path).expanduser()
+    return Retriever({folder.name: await asyncio.to_thread(load, folder)}, embedder)
 
 
 def _recorded(name: str) -> Engine:
