@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import time
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cogitate.assembly import solve_many
 from cogitate.bench.metrics import Accuracy, Coverage, Shape
 from cogitate.bench.results import Drawn, Pool
-from cogitate.bench.selection import selection_table, sizes_of
+from cogitate.bench.selection import drawn_from, selection_table, sizes_of
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Usage
+from cogitate.lab import open_pool, pool_tasks
 from cogitate.rules import chance
 
 
@@ -111,7 +114,7 @@ def test_never_the_first_n():
 
 def test_a_scorer_that_throws_dice_is_a_random_pick():
     """Averaged over the dice of many pools, best-of-N by dice equals pass@1 within its interval, at every N."""
-    held = selection_table(world(questions=400))
+    held = selection_table(world(questions=200), sizes=[1, 4, 16])
     dice, single = held.line("best_of(dice())"), held.line("random")
     for point in dice.points:
         assert single.at(1).estimate in point.value
@@ -230,16 +233,48 @@ def test_what_cannot_be_is_refused():
 
 
 def test_numpy_changes_nothing(monkeypatch):
-    held = world(questions=4, samples=12)
-    fast = selection_table(held, subsets=40)
+    held, chosen = (
+        world(questions=3, samples=12),
+        {"sizes": [1, 5, 12], "scorers": ["knows()"], "subsets": 40},
+    )
+    fast = selection_table(held, **chosen)
     monkeypatch.setattr(chance, "numpy_or_none", lambda: None)
     monkeypatch.setattr("cogitate.rules.blocks.numpy_or_none", lambda: None)
-    slow = selection_table(held, subsets=40)
+    slow = selection_table(held, **chosen)
     for one, other in zip(fast.lines, slow.lines, strict=True):
         for p, q in zip(one.points, other.points, strict=True):
             assert p.value.estimate == pytest.approx(q.value.estimate, abs=1e-12)
             assert p.value.error == pytest.approx(q.value.error, abs=1e-12)
             assert p.value.low == pytest.approx(q.value.low, abs=1e-9)
+
+
+def online(strategy):
+    """How many of the packaged pool's questions a strategy gets right when it runs."""
+    questions = pool_tasks(open_pool("smollm2-wordproblems"))
+
+    async def right():
+        tasks = [task for task, _ in questions]
+        results = solve_many(tasks, model="pool:smollm2-wordproblems", strategy=strategy)
+        answers = [result.answer async for result in results]
+        return sum(answer == gold for answer, (_, gold) in zip(answers, questions, strict=True))
+
+    return asyncio.run(right())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "line"),
+    [
+        ("best_of(n=32, scorer=weighted(mean_logprob()))", "weighted(mean_logprob())"),
+        ("best_of(n=32, scorer=mean_logprob())", "best_of(mean_logprob())"),
+        ("best_of(n=32, scorer=majority())", "majority"),
+    ],
+)
+def test_all_samples_offline_are_all_samples_online(strategy, line):
+    """At N = the whole pool there is one subset, and selection must be what the strategy does; but for ties."""
+    held = selection_table(drawn_from(open_pool("smollm2-wordproblems")), sizes=[32])
+    offline = 60 * held.line(line).at(32).estimate
+    assert abs(online(strategy) - offline) <= (2 if line == "majority" else 0.01)
 
 
 @pytest.mark.slow

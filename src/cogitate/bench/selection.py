@@ -14,6 +14,9 @@ from typing import Final
 from cogitate.core.errors import InvalidInput
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import Usage
+from cogitate.lab.curve import graded
+from cogitate.lab.pools import Pool as Recorded
+from cogitate.lab.pools import Question
 from cogitate.rules.blocks import expected_weighted
 from cogitate.rules.statistics import bootstrap, pass_at_k
 from cogitate.rules.subsampling import Expected, expected_best_of, expected_majority
@@ -106,6 +109,39 @@ def selection_table(
         fmean(cut for _, cut in every),
         {s: fmean(v is None for q in pool.questions for v in q.scores[s]) for s in held},
         tie,
+    )
+
+
+def drawn_from(recording: Recorded, seed: int = 0) -> Pool:
+    """A recorded pool as selection sees it: graded, with the mean log-probability as the score `mean_logprob()`.
+
+    >>> from cogitate.lab import open_pool
+    >>> held = selection_table(drawn_from(open_pool("smollm2-wordproblems")), sizes=[1, 8])
+    >>> [line.name for line in held.lines]
+    ['random', 'majority', 'weighted(mean_logprob())', 'best_of(mean_logprob())']
+    >>> round(held.line("random").at(1).estimate, 4), round(held.coverage.at(8).estimate, 4)
+    (0.2354, 0.631)
+    """
+    return Pool(
+        recording.about.task or recording.about.name,
+        recording.about.model,
+        seed,
+        tuple(_drawn(q, recording.about.kind) for q in recording.questions),
+    )
+
+
+def _drawn(question: Question, kind: str) -> Drawn:
+    seen = graded(question, kind)
+    logs = tuple(s.logprob_mean if s.tokens else None for s in question.samples)
+    return Drawn(
+        str(question.id),
+        seen.classes,
+        seen.correct,
+        tuple(s.tokens for s in question.samples),
+        tuple(not s.complete for s in question.samples),
+        {"mean_logprob()": logs},
+        max((s.prompt_tokens for s in question.samples), default=0),
+        {"mean_logprob()": Usage()},
     )
 
 

@@ -47,9 +47,13 @@ def resampled_means(columns: Sequence[Sequence[float]], seed: int, draws: int) -
         chosen = (draw.choices(rows, k=size) for _ in range(draws))
         means = [[math.fsum(c[i] for i in rows) / size for c in columns] for rows in chosen]
         return [list(column) for column in zip(*means, strict=True)]
-    held = numpy.array(columns, dtype=float).T
-    parts = [counts.astype(float) @ held for counts in _counts(size, seed, draws)]
-    return (numpy.concatenate(parts) / size).T.tolist()
+    held = [numpy.array(column, dtype=float) for column in columns]
+    # not `@`: the threads of a BLAS fight over busy cores, and may add in another order the next time
+    parts = [
+        [numpy.einsum("ij,j->i", counts, column) / size for column in held]
+        for counts in _counts(size, seed, draws)
+    ]
+    return [numpy.concatenate(part).tolist() for part in zip(*parts, strict=True)]
 
 
 def flipped_sums(values: Sequence[float], seed: int, draws: int) -> list[float]:
@@ -62,8 +66,8 @@ def flipped_sums(values: Sequence[float], seed: int, draws: int) -> list[float]:
     state = _like_python(seed)
     each = max(1, _AT_ONCE // len(values))
     for start in range(0, draws, each):
-        signs = state.random_sample((min(each, draws - start), len(values))) < 0.5
-        found += (numpy.where(signs, 1.0, -1.0) @ held).tolist()
+        positive = state.random_sample((min(each, draws - start), len(values))) < 0.5
+        found += (2 * numpy.einsum("ij,j->i", positive, held) - held.sum()).tolist()
     return found
 
 

@@ -118,35 +118,38 @@ def expected_majority(
 def _wins(
     label: int, members: int, rivals: Sequence[tuple[int, int]], abstainers: int, n: int, tie: Tie
 ) -> float:
-    """Subsets of n in which this class wins; a tie by `first` counts as one over the tied."""
+    """Subsets of n in which this class wins; a tie by `first` counts as one over the tied.
+
+    Polynomials are whole numbers whose digits are the coefficients, so that one product of whole numbers takes in a
+    rival; a digit counts subsets, so it has a bit for each sample and cannot run over.
+    """
+    bits = abstainers + members + sum(size for _, size in rivals) + 1
     won = 0.0
     for votes in range(1, min(members, n) + 1):
-        # ways[tied][others]: how the other votes can fall with so many rivals at the same count
-        ways: list[list[int]] = [[math.comb(abstainers, j) for j in range(n - votes + 1)]]
+        room = n - votes + 1
+        within = (1 << bits * room) - 1
+        # ways[tied]: how the other votes can fall with so many rivals at the same count, by their number
+        ways = [_digits(abstainers, room, bits)]
         for other, size in rivals:
-            ties = tie == "first" or label < other
-            ways = _with_rival(ways, size, votes, ties=ties, count_ties=tie == "first")
-        outcomes = sum(row[n - votes] / (tied + 1) for tied, row in enumerate(ways))
+            below = _digits(size, min(votes, room), bits)
+            grown = [w * below & within for w in ways]
+            if tie == "first" or label < other:
+                level = math.comb(size, votes) << bits * votes
+                if tie == "first" and level:
+                    grown.append(0)
+                    for tied, w in enumerate(ways):
+                        grown[tied + 1] += w * level & within
+                elif level:
+                    grown[0] += ways[0] * level & within
+            ways = grown
+        outcomes = sum((w >> bits * (n - votes)) / (tied + 1) for tied, w in enumerate(ways))
         won += math.comb(members, votes) * outcomes
     return won
 
 
-def _with_rival(
-    ways: list[list[int]], size: int, votes: int, *, ties: bool, count_ties: bool
-) -> list[list[int]]:
-    below = [math.comb(size, j) for j in range(min(size, votes - 1) + 1)]
-    level = math.comb(size, votes) if ties else 0
-    room = len(ways[0])
-    out = [[0] * room for _ in range(len(ways) + (1 if count_ties and level else 0))]
-    for tied, row in enumerate(ways):
-        for others, count in enumerate(row):
-            if not count:
-                continue
-            for j, more in enumerate(below[: room - others]):
-                out[tied][others + j] += count * more
-            if level and others + votes < room:
-                out[tied + count_ties][others + votes] += count * level
-    return out
+def _digits(size: int, count: int, bits: int) -> int:
+    """The first `count` binomials of a size, each a digit of so many bits."""
+    return sum(math.comb(size, j) << bits * j for j in range(min(size + 1, count)))
 
 
 def expected_vote(
