@@ -106,6 +106,8 @@ def sealed(number: int, ranking: Ranking[Artifact], verdicts: Sequence[Verdict])
         value["truncated"] = True
     if ranking.stopped:
         value["stopped"] = ranking.stopped
+    if ranking.stopped == "failed":
+        value["why"] = ranking.note[:SHOWN]
     if verdicts and verdicts[0].credit not in (0.0, 1.0):
         value["credit"] = verdicts[0].credit
     return value

@@ -190,7 +190,7 @@ def _sealed(journal: Path) -> Iterator[dict[str, Any]]:
                 continue
             record = open_line(line)
             if record is None:
-                if file.read(1):
+                if line.endswith(b'"}\n') or file.read(1):
                     raise JournalError(
                         f"record {number} of {journal} is damaged: its checksum does not match; restore "
                         "the file from a copy"

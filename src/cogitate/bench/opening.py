@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from cogitate.assembly import Opened, opened
 from cogitate.assembly.planning import check_served, check_units
 from cogitate.core.errors import Failed, InvalidInput
+from cogitate.core.events import Answered, Event
+from cogitate.drive import Stop, run
 
+from .asking import Purse
 from .folder import RUN, Entry, Folder
 from .laying import Job, Laid
+from .remembering import Memory
+from .serving import serving
+from .working import asking_of
 
 
 async def check(laid: Laid) -> dict[str, dict[str, str]]:
@@ -32,6 +39,8 @@ async def check(laid: Laid) -> dict[str, dict[str, str]]:
                 _check_units(laid, jobs, held)
                 for job in jobs:
                     _check_job(job, held)
+                if any(hasattr(engine, "deal") for engine in held.router.engines):
+                    await _rehearse(laid, jobs, held)
         except Failed as error:
             raise InvalidInput(f"the model {label} cannot be opened: {error}") from None
     return prints
@@ -61,6 +70,46 @@ def _check_job(job: Job, held: Opened) -> None:
                 f"{job.row} asks for {job.samples} samples a question, but {job.entry.model} has recorded "
                 f"{recorded}; ask for at most {recorded}"
             )
+
+
+async def _rehearse(laid: Laid, jobs: Sequence[Job], held: Opened) -> None:
+    """Try every line on its first question: recorded answers cannot do all things, and cost nothing."""
+    lines: dict[tuple[str, str, str], Job] = {}
+    for job in jobs:
+        lines.setdefault((job.benchmark.name, job.row, job.entry.kind), job)
+    for job in lines.values():
+        serve = serving(held.router, held.models, job, Memory(), laid.configuration, Stop())
+        async with serve as ready:
+            if not ready.at_once:
+                continue
+            heard = Unable()
+            flow = _first(job)
+            try:
+                value: dict[str, Any] = run(flow, ready.router, listen=heard).value
+            except Failed as failure:
+                value, heard.reason = {}, heard.reason or failure.reason
+            if heard.reason and not value.get("candidates"):
+                raise InvalidInput(
+                    f"{job.row}, {str(job.what)!r}: {job.entry.model} cannot do this: {heard.reason}"
+                )
+
+
+async def _first(job: Job) -> Any:
+    item = next(iter(job.benchmark.questions(1)))
+    return await asking_of(job, Purse(), keeps_failures=True)(0, item)
+
+
+@dataclass
+class Unable:
+    """Hears why a model cannot do what it is asked; mutable, because it listens."""
+
+    reason: str = ""
+
+    def __call__(self, event: Event) -> None:
+        """Note the first failure that no repetition mends."""
+        outcome = event.outcome if isinstance(event, Answered) else None
+        if isinstance(outcome, Failed) and outcome.kind in ("unsupported", "unserved", "missing"):
+            self.reason = self.reason or outcome.reason
 
 
 def begin(

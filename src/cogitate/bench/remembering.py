@@ -39,8 +39,8 @@ class Memory:
 
     # Mutable on purpose: it remembers.
 
-    def __init__(self, replies: ReplyCache) -> None:
-        self.replies = replies
+    def __init__(self, replies: ReplyCache | None = None) -> None:
+        self._replies = replies
         self._recent: dict[str, Reply[Any]] = {}
         self._recorded: dict[str, Record] = {}
 
@@ -55,15 +55,21 @@ class Memory:
         if found is None and key in self._recorded:
             held = outcome_of(self._recorded.pop(key), request)
             found = replace(held, cached=True) if isinstance(held, Reply) else None
-        if found is None:
-            found = self.replies.get(request, (fingerprint,))
+        if found is None and self._replies is not None:
+            found = self._replies.get(request, (fingerprint,))
         if found is not None:
             self._keep(key, found)
         return found
 
+    def flush(self) -> None:
+        """Write what is new."""
+        if self._replies is not None:
+            self._replies.flush()
+
     def put(self, key: str, request: Request[Any], fingerprint: str, reply: Reply[Any]) -> None:
         """Keep a reply."""
-        self.replies.put(request, fingerprint, reply)
+        if self._replies is not None:
+            self._replies.put(request, fingerprint, reply)
         self._keep(key, replace(reply, cached=True))
 
     def _keep(self, key: str, reply: Reply[Any]) -> None:

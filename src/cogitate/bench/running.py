@@ -7,34 +7,28 @@ import os
 import platform
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cogitate.assembly import Configuration, Models, open_spec, opened
-from cogitate.assembly.models import is_free
+from cogitate.assembly import opened
+from cogitate.core.codec import encode
 from cogitate.core.errors import CogitateError, Failed, OutOfBudget
 from cogitate.core.events import Answered as Told
 from cogitate.core.events import Event
 from cogitate.core.flow import Flow, each
-from cogitate.core.prompt import Prompt
-from cogitate.core.protocols import Engine, ReadsLogprobs
-from cogitate.core.requests import Generate
-from cogitate.core.seeds import Seed
-from cogitate.core.task import Message
 from cogitate.core.usage import ZERO, Budget, Usage
-from cogitate.drive import Router, Stop, run, run_async
-from cogitate.drive.batch import complete
-from cogitate.engines.grading import Grader
+from cogitate.drive import Stop, run, run_async
 
-from .asking import Answered, Asking, Plain, Purse, RunSpent, seed_of
+from .asking import Plain, Purse, RunSpent
 from .folder import HOST, REPLIES, Folder, replace_file, timing
 from .laying import Job, Laid
-from .pooling import Drawing, Scoring
-from .remembering import Interrupted, Memory, Remembering, RunCache
+from .remembering import Interrupted, Memory, RunCache
+from .serving import Ready, serving
 from .shelf import SEPARATOR, Shelf
 from .tasks import Item
+from .working import asking_of
 
 SIDE_BY_SIDE: Final = 64
 """Cells whose journals are open at once."""
@@ -167,10 +161,16 @@ async def _model(sitting: Sitting, label: str, jobs: Sequence[Job], memory: Memo
     async with opened(laid.models[label], laid.configuration, keep_all=True) as held:
         fingerprints = held.fingerprints
         for batch in _side_by_side(jobs):
-            async with _router(
-                sitting, held.router, laid.models[label], batch[0], memory
-            ) as router:
-                await _batch(sitting, router, batch, fingerprints, memory)
+            serve = serving(
+                held.router,
+                laid.models[label],
+                batch[0],
+                memory,
+                laid.configuration,
+                sitting.stop,
+            )
+            async with serve as ready:
+                await _batch(sitting, ready, batch, fingerprints, memory)
 
 
 def _side_by_side(jobs: Sequence[Job]) -> Iterator[list[Job]]:
@@ -180,99 +180,6 @@ def _side_by_side(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         same = [j for j in jobs if (j.benchmark.name, j.entry.seed) == (name, seed)]
         for start in range(0, len(same), SIDE_BY_SIDE):
             yield same[start : start + SIDE_BY_SIDE]
-
-
-# ---------------------------------------------------------------------------------------- engines
-
-
-@dataclass(frozen=True)
-class Ready:
-    """How requests of some cells are served."""
-
-    router: Router
-    at_once: bool
-    """Whether every engine answers without waiting, so that the batch driver serves them."""
-    wrapped: tuple[Remembering, ...]
-    earlier: tuple[int, Usage]
-    """Calls and payments of the sitting before."""
-
-    def count(self, progress: Progress) -> None:
-        """Tell what the engines were asked."""
-        calls, paid = self.earlier
-        progress.calls = calls + sum(engine.served for engine in self.wrapped)
-        progress.paid = sum((engine.paid for engine in self.wrapped), paid)
-
-
-@asynccontextmanager
-async def _router(
-    sitting: Sitting, router: Router, models: Models, job: Job, memory: Memory
-) -> AsyncGenerator[Ready]:
-    """The engines for the cells of one task and seed.
-
-    Those that are free and answer at once are driven in batches, others by the asynchronous driver. Recorded
-    samples are dealt out anew for each task and seed.
-    """
-    at_once = _answers_at_once(models, router, job.benchmark.kind, sitting.laid.configuration)
-    mine: dict[int, Remembering] = {}
-    fresh: list[Engine] = []
-    roles: dict[str, tuple[Engine, ...]] = {}
-    for role, engines in router.roles.items():
-        for engine in engines:
-            if id(engine) not in mine:
-                used = engine
-                if hasattr(engine, "deal"):
-                    used = await _dealt(sitting, str(models.specs[role]), job)
-                    fresh.append(used)
-                mine[id(engine)] = Remembering(used, memory, sitting.stop if at_once else None)
-        roles[role] = tuple(mine[id(engine)] for engine in engines)
-    services: Sequence[Engine] = router.services
-    if at_once:  # and so must grading, which it does without symbols
-        services = [Grader(symbolic=False)]
-        fresh += services
-    progress = sitting.progress
-    earlier = (progress.calls, progress.paid)
-    try:
-        yield Ready(Router(roles, services), at_once, tuple(mine.values()), earlier)
-    finally:
-        for engine in fresh:
-            await engine.close()
-
-
-def _answers_at_once(
-    models: Models, router: Router, kind: str, configuration: Configuration
-) -> bool:
-    if kind in ("math", "code"):  # graded in processes of their own
-        return False
-    specs = list(models.specs.values())
-    if not all(isinstance(s, str) for s in models.roles.values()):
-        return False
-    return all(is_free(spec, configuration) for spec in specs) and all(
-        _immediate(engine) for engines in router.roles.values() for engine in engines
-    )
-
-
-def _immediate(engine: Engine) -> bool:
-    """Whether an engine that costs nothing answers without waiting."""
-    probe = Generate(Prompt.chat(Message("user", "?")), seed=0, max_tokens=1)
-    try:
-        complete(engine.serve([probe]))
-    except Exception:
-        return False
-    return True
-
-
-async def _dealt(sitting: Sitting, spec: str, job: Job) -> Engine:
-    """Recorded samples, dealt to the samples of each question in order: a run that goes on finds the same."""
-    made: Any = await open_spec(spec, sitting.laid.configuration)
-    for item in job.benchmark.questions(job.limit):
-        seed = seed_of(job.benchmark, item, job.entry.seed)
-        made.deal(item.task.question, _first_steps(seed))
-    return made
-
-
-def _first_steps(seed: Seed) -> Callable[[int], int]:
-    """The seeds that the samples of a question are asked for with."""
-    return lambda i: seed.at("sample", i).at("step", 0).int()
 
 
 # ---------------------------------------------------------------------------------------- driving
@@ -285,14 +192,14 @@ async def _batch(
     fingerprints: Mapping[str, str],
     memory: Memory,
 ) -> None:
-    shelf = Shelf(memory.replies, memory.recall, sitting.stop)
+    shelf = Shelf(memory, sitting.stop)
     sitting.progress.what = f"{jobs[0].entry.task} on {jobs[0].entry.model}"
     began = time.monotonic()
-    counts: dict[str, int] = {}
+    tallies = {job.entry.file: Tally(job.row) for job in jobs}
     try:
         for job in jobs:
             shelf.add(job.entry.file, sitting.folder.journal(job.entry), _header(job, fingerprints))
-        flow = _whole(sitting, jobs, shelf, ready, counts)
+        flow = _whole(sitting, jobs, shelf, ready, tallies)
         left = _less(sitting.laid.grid.budget, sitting.charged)
         listen = _listener(sitting.purse) if left.bounds() else None
         if ready.at_once:
@@ -312,18 +219,20 @@ async def _batch(
         if done.problem:
             raise CogitateError(done.problem)
     finally:
-        _share_time(sitting, counts, time.monotonic() - began)
+        _share_time(sitting, tallies, time.monotonic() - began)
         shelf.close()
     for job in jobs:
         sitting.folder.done(job.entry)  # derives the outcomes
 
 
 def _whole(
-    sitting: Sitting, jobs: Sequence[Job], shelf: Shelf, ready: Ready, counts: dict[str, int]
+    sitting: Sitting, jobs: Sequence[Job], shelf: Shelf, ready: Ready, tallies: Mapping[str, Tally]
 ) -> Flow[None]:
     """Every question in turn, once a job; what is sealed is left out."""
-    askings = {job.entry.file: _asking(sitting, job, at_once=ready.at_once) for job in jobs}
+    purse, keeps = sitting.purse, ready.at_once  # such an engine fails alike every time
+    askings = {job.entry.file: asking_of(job, purse, keeps_failures=keeps) for job in jobs}
     progress = sitting.progress
+    calls, paid = progress.calls, progress.paid
     limit = jobs[0].limit
 
     def source() -> Iterator[tuple[str, int, Item]]:
@@ -333,7 +242,7 @@ def _whole(
                     yield job.entry.file, number, item
 
     def make(work: tuple[str, int, Item]) -> Flow[Any]:
-        return _counted(askings[work[0]](work[1], work[2]), work[0], counts)
+        return _counted(askings[work[0]](work[1], work[2]), tallies[work[0]])
 
     async def whole() -> None:
         results = each(
@@ -355,15 +264,44 @@ def _whole(
                     return  # what comes now was cut short, and is not sealed
                 progress.done += 1
                 sitting.failing = 0
-            ready.count(progress)
+            progress.calls = calls + sum(engine.served for engine in ready.wrapped)
+            progress.paid = sum((engine.paid for engine in ready.wrapped), paid)
             sitting.tell(progress)
 
     return whole()
 
 
-async def _counted(flow: Flow[Any], file: str, counts: dict[str, int]) -> Any:
+@dataclass
+class Tally:
+    """What became of a cell in this sitting. Mutable: it counts."""
+
+    row: str
+    candidates: int = 0
+    failed: int = 0
+    """Questions that failures left without an answer, as long as there was no other."""
+
+    def add(self, value: Mapping[str, Any]) -> None:
+        """Count a question.
+
+        Raises:
+            CogitateError: where nothing but failures came from the cell.
+        """
+        count = int(value.get("candidates", 1))
+        self.candidates += max(1, count)
+        if count or value.get("stopped") != "failed":
+            self.failed = -1
+        elif self.failed >= 0:
+            self.failed += 1
+        if self.failed >= MOST_FAILED:
+            raise CogitateError(
+                f"{self.row}: the first {self.failed} questions got no answer, because every request failed "
+                f"({value.get('why')}); leave the row out, or give it another model and folder"
+            )
+
+
+async def _counted(flow: Flow[Any], tally: Tally) -> Any:
     value = await flow
-    counts[file] = counts.get(file, 0) + max(1, int(value.get("candidates", 0)))
+    tally.add(value)
     return value
 
 
@@ -384,30 +322,6 @@ def _failed(sitting: Sitting, error: Exception) -> None:
         )
 
 
-def _asking(sitting: Sitting, job: Job, *, at_once: bool) -> Asking:
-    entry, kind = job.entry, job.benchmark.kind
-    if entry.kind == "cell":
-        return Answered(
-            job.what.for_kind(kind), job.benchmark, entry.budget, entry.seed, sitting.purse, at_once
-        )
-    process = drawn_by(job)
-    if entry.kind == "pool":
-        return Drawing(process, job.benchmark, job.samples, entry.seed, sitting.purse)
-    scorer = job.what.for_kind(kind)
-    return Scoring(process, scorer, job.benchmark, job.samples, entry.seed, sitting.purse)
-
-
-def drawn_by(job: Job) -> Any:
-    """The process that draws a pool's samples, with the log-probabilities that a scorer of it reads."""
-    from dataclasses import replace
-
-    kind = job.benchmark.kind
-    made = (job.process or job.what).for_kind(kind)
-    scorers = [scorer.for_kind(kind) for scorer in job.readers]
-    needed = max([s.logprobs for s in scorers if isinstance(s, ReadsLogprobs)], default=-1)
-    return replace(made, logprobs=needed) if needed > getattr(made, "logprobs", needed) else made
-
-
 def _listener(purse: Purse) -> Callable[[Event], None]:
     """Sees when the budget of the whole run is spent: its account has no name."""
 
@@ -420,7 +334,6 @@ def _listener(purse: Purse) -> Callable[[Event], None]:
 
 def _header(job: Job, fingerprints: Mapping[str, str]) -> dict[str, Any]:
     from cogitate import __version__
-    from cogitate.core.codec import encode
 
     entry = job.entry
     return {
@@ -456,12 +369,13 @@ def _less(grant: Budget, used: Usage) -> Budget:
 # ------------------------------------------------------------------------------------------- time
 
 
-def _share_time(sitting: Sitting, counts: Mapping[str, int], seconds: float) -> None:
+def _share_time(sitting: Sitting, tallies: Mapping[str, Tally], seconds: float) -> None:
     """Cells that ran side by side share the wall-clock by the candidates they made."""
-    total = sum(counts.values())
-    for file, count in counts.items():
-        share = seconds * count / total
-        sitting.seconds[file] = sitting.seconds.get(file, 0.0) + share
+    total = sum(tally.candidates for tally in tallies.values())
+    for file, tally in tallies.items():
+        if tally.candidates:
+            share = seconds * tally.candidates / total
+            sitting.seconds[file] = sitting.seconds.get(file, 0.0) + share
 
 
 def _write_host(sitting: Sitting) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cogitate.core.errors import JournalError
 from cogitate.core.journal import Record
 from cogitate.core.requests import Request
-from cogitate.drive import FileJournal, ReplyCache, Stop
+from cogitate.drive import FileJournal, Stop
+
+from .remembering import Memory
 
 SEPARATOR = "/"
 _LIKE = ("run", "key", "fingerprints")
@@ -25,17 +27,16 @@ class Shelf:
 
     # Mutable on purpose: it holds files.
 
-    def __init__(self, replies: ReplyCache, recall: Callable[[Record], None], stop: Stop) -> None:
+    def __init__(self, memory: Memory, stop: Stop) -> None:
         """Begin an empty shelf.
 
         Args:
-            replies: written before the journals are.
-            recall: hears the replies of questions that were broken off.
+            memory: hears the replies of questions that were broken off, and is written before the journals are.
             stop: how the run is ended by a person.
         """
         self._books: dict[str, FileJournal] = {}
         self._changed: set[str] = set()
-        self._replies, self._recall, self._stop = replies, recall, stop
+        self._memory, self._stop = memory, stop
 
     def add(self, name: str, path: Path, header: Mapping[str, Any]) -> None:
         """Open the journal of a cell, or begin it.
@@ -85,7 +86,7 @@ class Shelf:
         book.append(question, {"kind": "cut", "keep": 0, "notes": 0})
         self._changed.add(stream.partition(SEPARATOR)[0])
         for record in known:
-            self._recall(record)
+            self._memory.recall(record)
         return ()
 
     def sealed(self, stream: str) -> Record | None:
@@ -119,7 +120,7 @@ class Shelf:
 
     def flush(self) -> None:
         """Hand the replies, then the journals, to the operating system."""
-        self._replies.flush()
+        self._memory.flush()
         changed, self._changed = self._changed, set()
         for name in sorted(changed):
             self._books[name].flush()
