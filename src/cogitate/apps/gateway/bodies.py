@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .refusals import Refused, invalid
 
@@ -28,7 +27,7 @@ async def read_body(scope: Scope, receive: Receive, settings: GatewaySettings) -
     """The whole body.
 
     Raises:
-        Refused: where it is too large, too slow, or not JSON by its own word.
+        Refused: where it is too large, or not JSON by its own word.
         Gone: where the client left.
     """
     for name, value in scope["headers"]:
@@ -38,47 +37,36 @@ async def read_body(scope: Scope, receive: Receive, settings: GatewaySettings) -
             raise Refused(
                 415, "the body must be JSON; send Content-Type: application/json", code="not_json"
             )
-    message = await _next(receive, settings)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body: bytes = message.get("body", b"")
     if not message.get("more_body"):
-        body = message.get("body", b"")
         if len(body) > settings.max_body_bytes:
             raise _too_large(settings)
         return body
-    pieces, size = [message.get("body", b"")], len(message.get("body", b""))
-    try:
-        async with asyncio.timeout(settings.body_seconds):
-            while message.get("more_body"):
-                if size > settings.max_body_bytes:
-                    raise _too_large(settings)
-                message = await _next(receive, settings)
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-    except TimeoutError:
-        raise Refused(
-            408,
-            f"the body was not whole after {settings.body_seconds:g} s; send it faster",
-            code="slow_body",
-            kind="invalid_request_error",
-        ) from None
+    pieces, size = [body], len(body)
+    while message.get("more_body"):
+        if size > settings.max_body_bytes:
+            raise _too_large(settings)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
     if size > settings.max_body_bytes:
         raise _too_large(settings)
     return b"".join(pieces)
 
 
-async def _next(receive: Receive, settings: GatewaySettings) -> Any:
-    try:
-        async with asyncio.timeout(settings.body_seconds):
-            message = await receive()
-    except TimeoutError:
-        raise Refused(
-            408,
-            f"no body came within {settings.body_seconds:g} s; send it with the request",
-            code="slow_body",
-            kind="invalid_request_error",
-        ) from None
-    if message["type"] == "http.disconnect":
-        raise Gone
-    return message
+def too_slow(settings: GatewaySettings) -> Refused:
+    """The body was not whole in time."""
+    return Refused(
+        408,
+        f"the body was not whole after {settings.body_seconds:g} s; send it faster",
+        code="slow_body",
+        kind="invalid_request_error",
+    )
 
 
 def parsed(raw: bytes, settings: GatewaySettings) -> dict[str, Any]:
@@ -92,7 +80,7 @@ def parsed(raw: bytes, settings: GatewaySettings) -> dict[str, Any]:
             f"the body is nested deeper than {settings.max_depth}; flatten it", code="too_deep"
         )
     try:
-        body = json.loads(raw, parse_constant=_no_constant)
+        body = _DECODE(raw.decode())
     except (ValueError, RecursionError) as error:
         reason = str(error).split(":", 1)[0] if isinstance(error, json.JSONDecodeError) else ""
         raise invalid(
@@ -126,6 +114,9 @@ def _no_constant(word: str) -> float:
 def _is_json(value: bytes) -> bool:
     kind = value.split(b";", 1)[0].strip().lower()
     return kind == b"application/json" or kind.endswith(b"+json")
+
+
+_DECODE: Final = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def _too_large(settings: GatewaySettings) -> Refused:

@@ -231,7 +231,7 @@ class Choosing:
 
     def seconds(self, headers: Mapping[bytes, bytes]) -> float | None:
         """The deadline of a request that passes through."""
-        said = self._said({}, headers)
+        said = self._said({}, headers) if headers.keys() & BUDGET_HEADERS.keys() else {}
         return said.get("seconds", self._settings.most.seconds)
 
     def _said(self, own: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> dict[str, float]:

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 GONE: Final = "gone"
 LATE: Final = "late"
 CLOSING: Final = "closing"
+SLOW: Final = "slow"
+
+_LOOKS_AFTER_S: Final = 0.1
 
 
 class Cut(Exception):
-    """The work was ended early; `reason` is `GONE`, `LATE` or `CLOSING`."""
+    """The work was ended early; `reason` is `GONE`, `LATE`, `CLOSING` or `SLOW`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -29,29 +32,55 @@ class Leash:
     Mutable: it watches.
     """
 
-    def __init__(self, receive: Receive, held: set[Leash], seconds: float | None = None) -> None:
+    __slots__ = (
+        "_before",
+        "_held",
+        "_loop",
+        "_patience",
+        "_receive",
+        "_task",
+        "_timer",
+        "_watcher",
+        "reason",
+    )
+
+    def __init__(self, receive: Receive, held: set[Leash]) -> None:
         """Describe the request.
 
         Args:
-            receive: says when the client leaves; its body has been read.
+            receive: says when the client leaves, once its body has been read.
             held: the leashes of all requests, so that a closing server can find them.
-            seconds: the deadline.
         """
         self.reason = ""
-        self._receive, self._held, self._seconds = receive, held, seconds
+        self._receive, self._held = receive, held
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Leash:
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        self._task = task
-        self._before = task.cancelling()
-        self._watcher = self._loop.create_task(self._watch())
-        self._timer = (
-            None if self._seconds is None else self._loop.call_later(self._seconds, self.cut, LATE)
-        )
+        self._task, self._before = task, task.cancelling()
         self._held.add(self)
         return self
+
+    def limit(self, seconds: float | None, reason: str = LATE) -> None:
+        """End the work after so long; takes the place of an earlier limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self.cut, reason)
+
+    def watch(self) -> None:
+        """From now on the client's leaving ends the work; its body must have been read.
+
+        A short request is over before anybody looks, which saves it a task.
+        """
+        self._patience = self._loop.call_later(_LOOKS_AFTER_S, self._look)
+
+    def _look(self) -> None:
+        self._patience = None
+        self._watcher = self._loop.create_task(self._watched())
 
     async def __aexit__(
         self,
@@ -60,7 +89,10 @@ class Leash:
         trace: TracebackType | None,
     ) -> None:
         self._held.discard(self)
-        self._watcher.cancel()
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self._timer is not None:
             self._timer.cancel()
         if not self.reason:
@@ -78,7 +110,7 @@ class Leash:
             self.reason = reason
             self._task.cancel()
 
-    async def _watch(self) -> None:
+    async def _watched(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.cut(GONE)

@@ -23,7 +23,12 @@ class Passing:
     """Passes requests through."""
 
     def __init__(
-        self, configuration: Configuration, relay: Relay, own: frozenset[str] = frozenset()
+        self,
+        configuration: Configuration,
+        relay: Relay,
+        *,
+        own: frozenset[str] = frozenset(),
+        counts: bool = True,
     ) -> None:
         """Nothing is connected yet.
 
@@ -31,8 +36,10 @@ class Passing:
             configuration: says which servers there are.
             relay: the pool of connections.
             own: names that stand for engines of the caller's.
+            counts: whether anybody asks what a request may cost.
         """
-        self._configuration, self._relay, self._own = configuration, relay, own
+        self._configuration, self._relay = configuration, relay
+        self._own, self._counts = own, counts
         self._known: dict[str, tuple[Upstream, ...]] = {}
 
     def upstreams(self, model: str) -> tuple[Upstream, ...]:
@@ -52,7 +59,7 @@ class Passing:
         self, turn: Turn, body: dict[str, Any], size: int, upstreams: tuple[Upstream, ...]
     ) -> Ceiling:
         """What a request may cost at most; where it does not say, what one request may have at most."""
-        if not self._asks(turn):
+        if not self._counts:
             return Ceiling(model=turn.answerer.name)
         count = whole(body, "n", 1, self._configuration.gateway.max_candidates) or 1
         each = body.get("max_completion_tokens") or body.get("max_tokens")
@@ -61,9 +68,6 @@ class Passing:
         price = upstreams[0].price
         usd = None if out is None else money(price, size, out, 0)
         return Ceiling(tokens_in=size, tokens_out=out, usd=usd, model=turn.answerer.name)
-
-    def _asks(self, turn: Turn) -> bool:
-        return True
 
     async def serve(
         self,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cogitate.core.errors import InvalidInput
@@ -19,6 +20,7 @@ from .shared import Meter
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
     from cogitate.assembly import Configuration, Endpoint, Price
 
@@ -52,6 +54,7 @@ _KEEP_ALIVE_S: Final = 4.0
 """An idle connection is dropped before the five seconds after which common servers drop it."""
 _LARGEST: Final = 256 * 1024 * 1024
 _LARGE_BODY: Final = 1024 * 1024
+_ENCODE: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Upstream:
     model: str
     authorization: str = ""
     price: Price | None = None
+    paths: Mapping[str, URL] = field(default_factory=dict["str", "URL"], compare=False)
+    """The addresses of its endpoints, read once."""
 
     def __repr__(self) -> str:
         return f"Upstream({self.url!r}, {self.model!r})"
@@ -96,7 +101,11 @@ def _upstream(endpoint: Endpoint, configuration: Configuration) -> Upstream:
             )
         authorization = f"Bearer {key.reveal()}"
     price = endpoint.price or configuration.prices.get(endpoint.model)
-    return Upstream(Address.of(endpoint.base_url).api, endpoint.model, authorization, price)
+    from yarl import URL
+
+    api = Address.of(endpoint.base_url).api
+    paths = {path: URL(f"{api}/{path}") for path in ("chat/completions", "completions")}
+    return Upstream(api, endpoint.model, authorization, price, paths)
 
 
 @dataclass(slots=True)
@@ -218,16 +227,14 @@ async def _posted(
     body: dict[str, Any],
     headers: dict[str, str],
 ) -> aiohttp.ClientResponse:
-    import io
-
     body["model"] = upstream.model
-    raw = json.dumps(body, allow_nan=False).encode()
+    raw = _ENCODE(body).encode()
     if upstream.authorization:
         headers = headers | {"Authorization": upstream.authorization}
     return await session.post(
-        f"{upstream.url}/{path}",
+        upstream.paths[path],
         data=raw if len(raw) <= _LARGE_BODY else io.BytesIO(raw),
-        headers=headers,
+        headers=headers or None,
         allow_redirects=False,
     )
 

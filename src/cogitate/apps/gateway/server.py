@@ -7,21 +7,21 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from cogitate.core.errors import CogitateError
 from cogitate.core.usage import ZERO
 
-from .accounts import Accounts, Refusal
-from .bodies import Gone, parsed, read_body
+from .accounts import Accounts, Admission, Refusal
+from .bodies import Gone, parsed, read_body, too_slow
 from .choosing import Choosing
-from .leash import CLOSING, GONE, Cut, Leash
+from .leash import CLOSING, GONE, LATE, SLOW, Cut, Leash
 from .live import Hub, routes
 from .metrics import Metrics
 from .passing import Passing
 from .refusals import Refused, closing, of_error, too_late
-from .relay import Relay
+from .relay import Relay, Upstream
 from .sending import Headers, Sender, header
 from .shared import METER, Meter, Store
 from .strategies import Strategies
@@ -42,6 +42,7 @@ _CHAT: Final = "/chat/completions"
 _TEXT: Final = "/completions"
 _STRATEGIES: Final = "/strategies/"
 _PATIENCE_S: Final = 5.0
+_STATUSES: Final = {CLOSING: 503, GONE: 499, LATE: 504}
 
 
 class Gateway:
@@ -76,7 +77,12 @@ class Gateway:
         self._leashes: set[Leash] = set()
         thinking = Thinking(configuration)
         self._thinking = thinking
-        self._passing = Passing(configuration, self.relay, own=frozenset(models or ()))
+        self._passing = Passing(
+            configuration,
+            self.relay,
+            own=frozenset(models or ()),
+            counts=self.accounts.needs_keys,
+        )
         self._strategies = Strategies(self.settings, self.store, thinking, self.hub)
         self.pages = self._pages()
 
@@ -121,51 +127,70 @@ class Gateway:
             refused = Refused(500, "something went wrong here; it is logged", code="internal_error")
             await self._fail(sender, turn, refused)
 
+    def _cut(self, reason: str) -> Refused:
+        if reason == SLOW:
+            return too_slow(self.settings)
+        return closing() if reason == CLOSING else too_late()
+
     async def _answer(
         self, scope: Scope, receive: Receive, sender: Sender, turn: Turn, spec: str
     ) -> None:
-        authorization = turn.authorization
         if self.closing:
             raise closing()
-        if self.accounts.needs_keys:  # before a stranger's body is read
-            await self.accounts.identify(authorization)
-        raw = await read_body(scope, receive, self.settings)
-        body = parsed(raw, self.settings)
-        own = body.get("cogitate")
-        chosen = own.get("strategy") if isinstance(own, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        turn.answerer = self.choosing.answerer(body.get("model"), chosen, turn.headers, spec)
-        upstreams = (
-            self._passing.upstreams(turn.answerer.model) if turn.answerer.strategy is None else ()
-        )
-        if upstreams:
-            seconds = self.choosing.seconds(turn.headers)
-            wanted = self._passing.ceiling(turn, body, len(raw), upstreams)
-        else:
-            self._strategies.read(turn, body, self.choosing)
-            seconds = None  # its budget's deadline ends it, with the best so far
-            wanted = self._strategies.ceiling(turn, len(raw))
-        async with Leash(receive, self._leashes, seconds) as leash:
-            admission = await self.accounts.admit(authorization, wanted=wanted, request_id=turn.id)
-            async with admission:
-                self.metrics.in_flight.inc()
+        async with Leash(receive, self._leashes) as leash:
+            if self.accounts.needs_keys:  # before a stranger's body is read
+                await self.accounts.identify(turn.authorization)
+            leash.limit(self.settings.body_seconds, SLOW)
+            raw = await read_body(scope, receive, self.settings)
+            leash.limit(None)
+            leash.watch()
+            body = parsed(raw, self.settings)
+            own: Any = body.get("cogitate")
+            chosen = cast(Any, own).get("strategy") if isinstance(own, dict) else None
+            turn.answerer = self.choosing.answerer(body.get("model"), chosen, turn.headers, spec)
+            upstreams: tuple[Upstream, ...] = ()
+            if turn.answerer.strategy is None:
+                upstreams = self._passing.upstreams(turn.answerer.model)
+            if upstreams:
+                leash.limit(self.choosing.seconds(turn.headers))
+                wanted = self._passing.ceiling(turn, body, len(raw), upstreams)
+            else:  # its budget's deadline ends it, with the best so far
+                self._strategies.read(turn, body, self.choosing)
+                wanted = self._strategies.ceiling(turn, len(raw))
+            async with await self.accounts.admit(
+                turn.authorization, wanted=wanted, request_id=turn.id
+            ) as admission:
                 turn.key = admission.key.name
-                try:
-                    if upstreams:
-                        await self._passing.serve(turn, body, len(raw), upstreams, sender)
-                    else:
-                        await self._strategies.serve(turn, sender)
-                except Refused as refused:
-                    turn.status = refused.status
-                    raise
-                except asyncio.CancelledError:
-                    turn.status = {CLOSING: 503, GONE: 499}.get(leash.reason, 504)
-                    raise
-                finally:
-                    self.metrics.in_flight.dec()
-                    prompt = body if self.accounts.keeps_prompts else None
-                    await self._ended(turn, sender, admission, prompt)
+                await self._admitted(leash, turn, body, len(raw), upstreams, sender, admission)
 
-    async def _ended(self, turn: Turn, sender: Sender, admission: Any, prompt: Any) -> None:
+    async def _admitted(
+        self,
+        leash: Leash,
+        turn: Turn,
+        body: dict[str, Any],
+        size: int,
+        upstreams: tuple[Upstream, ...],
+        sender: Sender,
+        admission: Admission,
+    ) -> None:
+        prompt = body.get("messages", body.get("prompt")) if self.accounts.keeps_prompts else None
+        self.metrics.in_flight += 1
+        try:
+            if upstreams:
+                await self._passing.serve(turn, body, size, upstreams, sender)
+            else:
+                await self._strategies.serve(turn, sender)
+        except Refused as refused:
+            turn.status = refused.status
+            raise
+        except asyncio.CancelledError:
+            turn.status = _STATUSES.get(leash.reason, 499)
+            raise
+        finally:
+            self.metrics.in_flight -= 1
+            await self._ended(turn, sender, admission, prompt)
+
+    async def _ended(self, turn: Turn, sender: Sender, admission: Admission, prompt: Any) -> None:
         """Count what the request cost."""
         seconds = time.perf_counter() - turn.meter.start
         status = turn.status or sender.status or 500
@@ -225,9 +250,9 @@ class Gateway:
         async def metrics(request: Request) -> Response:
             if not self.settings.open_metrics:
                 await allow(request)
-            self.metrics.waiting.set(self.accounts.turns.waiting)
             return Response(
-                self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+                self.metrics.text(self.accounts.turns.waiting),
+                media_type="text/plain; version=0.0.4; charset=utf-8",
             )
 
         async def refuse(request: Request, error: Exception) -> Response:

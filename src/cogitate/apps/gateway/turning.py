@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from cogitate.core.usage import ZERO, Budget, Usage
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .asking import Wanted
 
 
+_NOBODY: Final = Answerer("", None, "")
+_UNBOUNDED: Final = Budget()
+
+
 @dataclass(slots=True)
 class Turn:
     """What is known of a request so far. Mutable: it is learnt step by step."""
@@ -24,10 +28,10 @@ class Turn:
     chat: bool
     headers: Mapping[bytes, bytes]
     meter: Meter
-    answerer: Answerer = field(default_factory=lambda: Answerer("", None, ""))
+    answerer: Answerer = _NOBODY
     key: str = ""
     """Name of the key; never the key."""
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = _UNBOUNDED
     wanted: Wanted | None = None
     """Only under a strategy."""
     usage: Usage = ZERO
