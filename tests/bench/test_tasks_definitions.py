@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
-from cogitate.bench.tasks import find, names, read
+from cogitate.assembly import load
+from cogitate.bench.tasks import Item, Verdict, find, names, read
 from cogitate.bench.tasks.files import sha256_of
 from cogitate.bench.tasks.registry import definitions
+from cogitate.core.candidates import Artifact
 from cogitate.core.errors import InvalidInput
+from cogitate.core.flow import gather
+from cogitate.drive import run
+from cogitate.engines.grading import Grader
 
 DATA = os.environ.get("COGITATE_DATA", "")
 needs_data = pytest.mark.skipif(not DATA, reason="COGITATE_DATA names no folder of data")
@@ -41,6 +46,7 @@ def test_a_task_of_ones_own(tmp_path: Path) -> None:
         ("1", "2 + 2?", "4"),
     ]
     assert [item.id for item in made.questions(1)] == ["0"]
+    assert {item.task.kind for item in made.questions()} == {"number"}
     assert json.loads(json.dumps(made.card()))["rows"] == 2
     assert "CC0" in made.describe()
     with pytest.raises(InvalidInput, match="at least 1"):
@@ -281,3 +287,34 @@ def test_the_page_of_tasks_is_current() -> None:
         [sys.executable, str(maker), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_folder_of_data_is_configured(tmp_path: Path) -> None:
+    file = tmp_path / "cogitate.toml"
+    file.write_text('data = "here"\n')
+    assert load(environment={}, directory=tmp_path).data_directory == Path("here")
+    there = load(environment={"COGITATE_DATA": "there"}, directory=tmp_path)
+    assert there.data_directory == Path("there")
+    assert ("data", "there", "environment COGITATE_DATA") in there.rows()
+    assert load(environment={}, directory=tmp_path / "none").data_directory is None
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [name for name, made in definitions().items() if made.grader in ("answer", "exact_match_f1")],
+)
+def test_every_reference_is_right_by_its_own_grader(name: str) -> None:
+    """Without the symbolic engine, but for the first 600 questions of each; a second or two in all."""
+    made = find(name)
+
+    async def one(item: Item) -> tuple[Verdict, ...]:
+        return await made.grade(item, [Artifact("", item.gold, item.task.kind)])
+
+    async def all_of_them() -> list[tuple[Verdict, ...]]:
+        return await gather(*(one(item) for item in made.questions(600)))
+
+    assert {verdict.correct for (verdict,) in run(all_of_them(), Grader(symbolic=False)).value} == {
+        True
+    }

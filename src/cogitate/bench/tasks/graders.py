@@ -14,7 +14,7 @@ from cogitate.core.flow import gather
 from cogitate.core.requests import Grade
 from cogitate.lab import CountdownProblem
 from cogitate.rules import exact_match, token_f1
-from cogitate.scorers.execution import run_tests
+from cogitate.scorers import run_tests
 
 from .item import ABSTAINED, Grader, Item, Verdict
 
