@@ -94,11 +94,11 @@ def made_tasks() -> tuple[Made, ...]:
         Made("pool:NAME", "The questions that a recorded pool holds, for selection on what it recorded."),
         Made(
             'gym:NAME(size=100, seed=0, answers="text")',
-            "Questions of reasoning-gym, where it is installed, graded by its own scorer where that is safe.",
+            "Questions of reasoning-gym (extra gym), graded by its own scorer; refused where that may run what a model wrote.",
         ),
         Made(
             "hf:OWNER/NAME(file=…, revision=…, sha256=…, answers=…, question=…, answer=…)",
-            "One file of a data hub at one commit, where the hub is reachable or its folder holds it.",
+            "One file of a data hub at one commit (extra data), from the hub or its folder on this machine.",
         ),
         Made("PATH.toml", "A task file of your own, beside its data."),
     )  # fmt: skip
