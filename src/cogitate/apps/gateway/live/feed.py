@@ -22,6 +22,8 @@ CHECK_S: Final = 30.0
 """Between two checks that the reader may still look."""
 ROWS: Final = 2000
 """Rows of nodes in one event."""
+AGAIN_MS: Final = 1000
+"""When a reader comes back that was cut off."""
 
 
 def resumed(last: str, watched: Watched) -> int:
@@ -45,6 +47,7 @@ async def feed(
     try:
         beat = checked = time.monotonic()
         first = True
+        yield f"retry: {AGAIN_MS}\n\n".encode()
         while not hub.closed:
             now = time.monotonic()
             if now - checked >= CHECK_S:

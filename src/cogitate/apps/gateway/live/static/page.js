@@ -46,6 +46,8 @@ function alarm(text) {
 }
 
 function reset() {
+  clearTimeout(read.timer);
+  wantText++;
   tree = new Tree();
   said = null;
   chosen = null;
