@@ -99,6 +99,7 @@ def test_a_malformed_task_file_is_named_with_line_and_field(
         ({"question": " ", "answer": "1"}, "line 2: question: is empty"),
         ({"question": ["q"], "answer": "1"}, "line 2: question: must be text or a number"),
         ({"answer": "1"}, "line 2: question: is missing"),
+        ({"question": "\ud800", "answer": "1"}, "line 2: question: holds half of a character"),
         ({"question": "q", "answer": "1", "id": "a"}, "line 2: id: the id 'a' is there twice"),
         ({"question": "q", "answer": "1", "id": ""}, "line 2: id: is empty"),
     ],

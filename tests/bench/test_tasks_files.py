@@ -49,6 +49,8 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
         ("q.jsonl", "[1]", "q.jsonl, line 1: a JSON object was expected"),
         ("q.jsonl", "[" * 100_000, "line 1: is not JSON"),
         ("q.jsonl", '{"a": "' + "x" * MAX_LINE_BYTES + '"}', "line 1: longer than 1048576 bytes"),
+        ("q.jsonl", '{"a": NaN}', "line 1: is not JSON .NaN is no number"),
+        ("q.json", "[{}, Infinity]", "q.json: is not JSON .Infinity is no number"),
         ("q.json", "{", "q.json: is not JSON"),
         ("q.json", "3", "q.json: a JSON list of objects was expected"),
         ("q.json", "[{}, 3]", "q.json, row 1: a JSON object was expected"),

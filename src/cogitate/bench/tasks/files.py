@@ -108,10 +108,14 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
 
 def _object(line: bytes, where: str) -> Row:
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         raise InvalidInput(f"{where}: is not JSON ({problem})") from problem
     return _mapping(row, where)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _mapping(row: Any, where: str) -> Row:
@@ -133,7 +137,7 @@ def _json(path: Path) -> Iterator[tuple[str, Row]]:
             f"{path.name}: longer than {MAX_JSON_BYTES} bytes; write it as JSON lines"
         )
     try:
-        held = json.loads(text)
+        held = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as problem:
         raise InvalidInput(f"{path.name}: is not JSON ({problem})") from problem
     if isinstance(held, dict):

@@ -94,6 +94,10 @@ class RowReader:
             context=self.context(),
             options=labels,
         )
+        try:
+            f"{task.question}{task.context}{golds}".encode()
+        except UnicodeEncodeError:
+            raise self.wrong(named.question, "holds half of a character") from None
         return Item(key, task, golds[0] if golds else None, meta)
 
     def question(self) -> str:
