@@ -20,7 +20,7 @@ from live_browser import launched, paged, until
 from cogitate.apps.gateway.live import Hub, Loopback
 from cogitate.assembly import solve, solve_many
 from cogitate.core.errors import Failed, OutOfBudget
-from cogitate.core.events import Answered, Finished, Noted
+from cogitate.core.events import Answered, Event, Finished, Noted
 from cogitate.core.prompt import Prompt
 from cogitate.core.requests import Completion, Generate, Reply
 from cogitate.core.usage import Budget, Usage
@@ -101,13 +101,22 @@ def test_a_tree_grows_while_the_request_runs(browser: Any, server: tuple[Hub, st
     budget = Budget(calls=60)
     question = chains(ChainWorld(steps=(6, 6)), 1)[0].question
     watched = hub.begin("grows", title=question, budget=budget, strategy="beam_search(width=3)")
-
     spent: list[int] = []
+    made: list[str] = []
+    gates = {9: threading.Event(), 18: threading.Event()}
+
+    def listen(event: Event) -> None:
+        """Holds the run twice, so that it stands still while the page is looked at."""
+        watched(event)
+        if isinstance(event, Noted) and event.kind == "expanded":
+            made.append(event.kind)
+            if len(made) in gates:
+                assert gates[len(made)].wait(20)
 
     def run() -> None:
         result = solve(
-            question, model="sim:chain(latency_s=0.03)", strategy="beam_search(width=3, branch=3)",
-            budget=budget, listen=watched, kind="number",
+            question, model="sim:chain(latency_s=0.005)", strategy="beam_search(width=3, branch=3)",
+            budget=budget, listen=listen, kind="number",
         )  # fmt: skip
         spent.append(result.usage.calls)
         watched.end(result.answer or "", stopped=result.stopped)
@@ -116,11 +125,13 @@ def test_a_tree_grows_while_the_request_runs(browser: Any, server: tuple[Hub, st
     with paged(browser, f"{url}&r=grows") as (page, troubles):
         page.wait_for_selector("#state.running")
         thread.start()
-        page.wait_for_selector(".node")
-        first, shown = count(page), page.locator(".node").count()
-        until(page, f"Number(document.querySelector('{NODES}').innerText) > {first + 3}")
-        until(page, f"document.querySelectorAll('.node').length > {shown}")
+        until(page, "document.querySelectorAll('.node').length === 9")
+        assert count(page) == 9
+        gates[9].set()
+        until(page, "document.querySelectorAll('.node').length === 18")
+        assert count(page) == 18
         assert page.locator("#state").inner_text() == "Running"
+        gates[18].set()
         page.wait_for_selector("#state:not(.running)")
         thread.join()
         assert page.locator("#state").inner_text() == "Ended, stopped: budget"
