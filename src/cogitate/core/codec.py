@@ -20,6 +20,8 @@ Decoder = Callable[[Any], Any]
 
 Encoder = Callable[[Any], Any]
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
 
 def encode(value: Any) -> Any:
     """Plain JSON values for any value made of frozen dataclasses, tuples, mappings and scalars.
@@ -54,7 +56,8 @@ def _encoder(kind: type[Any]) -> Encoder:
 
 
 def _encode_items(value: Any) -> list[Any]:
-    return [encode(v) for v in value]
+    # Without a call for each: the ids and logprobs of a text are many.
+    return [v if type(v) in _SCALARS else encode(v) for v in value]  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _encode_prompt(value: Prompt) -> str:
