@@ -92,6 +92,12 @@ def test_two_strategies_of_one_run():
     assert compare(Side("a", run, "greedy()"), Side("a", run, "majority")).pairs == found.pairs
 
 
+def test_a_strategy_may_be_spelt_otherwise():
+    run = Found({}, (cell([True]), cell([True], strategy="self_consistency()")))
+    found = compare(Side("a", run, "greedy"), Side("a", run, "self_consistency(n=16)"))
+    assert found.pairs[0].second == "self_consistency()"
+
+
 def test_two_models_of_one_run():
     run = Found({}, (cell([True, False]), cell([True, True], model="big")))
     found = compare(Side("a", run, model="small"), Side("a", run, model="big"))

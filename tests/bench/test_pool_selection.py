@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogitate.assembly import solve_many
+from cogitate.assembly import TABLE, solve_many
 from cogitate.bench.metrics import Accuracy, Coverage, Shape
 from cogitate.bench.results import Drawn, Pool
-from cogitate.bench.selection import drawn_from, selection_table, sizes_of
+from cogitate.bench.selection import RELATIVE, drawn_from, selection_table, sizes_of
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Usage
 from cogitate.lab import open_pool, pool_tasks
@@ -215,6 +215,25 @@ def test_curves_are_of_one_kind():
     with pytest.raises(KeyError):
         held.line("coverage")
     assert {f.metric for f in held.findings()} == {"pass@1", "pass@k", "cons@k"}
+
+
+def test_scores_that_know_the_whole_pool_are_left_out():
+    """A majority over all 16 samples, taken for subsets of 2, would be as good as the oracle."""
+    draw = random.Random(0)
+    classes = [[draw.choice([0, 0, 1, 2]) for _ in range(16)] for _ in range(20)]
+    votes = [[float(row.count(c)) for c in row] for row in classes]
+    leaky = pool(
+        [
+            drawn(i, row, {"majority()": v, "prm()": v})
+            for i, (row, v) in enumerate(zip(classes, votes, strict=True))
+        ]
+    )
+    held = selection_table(leaky)
+    assert held.left_out == ("majority()",)
+    assert [line.scorer for line in held.lines] == ["", "", "prm()", "prm()"]
+    with pytest.raises(InvalidInput, match="depend on the other samples"):
+        selection_table(leaky, scorers=["majority()"])
+    assert {name for name, made in TABLE.items() if made.family == "scorer"} >= RELATIVE
 
 
 def test_what_cannot_be_is_refused():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Final
 
+from cogitate.assembly import read
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Budget
 from cogitate.rules.statistics import holm, ratio_bootstrap
@@ -93,7 +94,7 @@ class Side:
     name: str
     found: Found
     strategy: str | None = None
-    """Only cells of this printed spec, or of this line and any N."""
+    """Only cells of this spec, however it is written, or of this line and any N."""
     model: str | None = None
     task: str | None = None
     n: int | None = None
@@ -104,6 +105,7 @@ class Side:
         Raises:
             InvalidInput: where there are none.
         """
+        spelt = (None, *_spellings(self.strategy))
         wanted = ((self.task, "task"), (self.model, "model"), (self.n, "n"))
         kept = [
             c
@@ -112,7 +114,7 @@ class Side:
             and self.task in (None, c.key.task)
             and self.model in (None, c.key.model)
             and self.n in (None, c.n)
-            and self.strategy in (None, c.key.strategy, c.line)
+            and (self.strategy is None or c.key.strategy in spelt or c.line in spelt)
         ]
         if not kept:
             asked = [f"strategy {self.strategy!r}"] if self.strategy is not None else []
@@ -123,6 +125,16 @@ class Side:
                 f"{'those of ' + '; '.join(held) if held else 'none at all: run it first'}"
             )
         return kept
+
+
+def _spellings(strategy: str | None) -> tuple[str, ...]:
+    """A spec as it was written and as it prints itself."""
+    if strategy is None:
+        return ()
+    try:
+        return (strategy, str(read(strategy)))
+    except InvalidInput:  # a line, such as self_consistency(n={n}), is no spec
+        return (strategy,)
 
 
 def compare(

@@ -7,6 +7,7 @@ majority, best-of and coverage; for weighted votes over evenly drawn subsets, wi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Final
@@ -39,10 +40,20 @@ from .metrics.selections import (
 from .metrics.values import Accuracy, Amount, Coverage, Point
 from .results import Drawn, Pool
 
+RELATIVE: Final = frozenset(
+    {
+        *("majority", "weighted", "scored_vote", "step_vote", "tool_calls", "listwise_judge"),
+        *("medoid", "clusters", "clustered", "keep_top", "ensemble", "generated_tests"),
+    }
+)
+"""Scorers whose scores depend on which other samples are judged with them: scores over the whole pool would lend a subset
+what only the whole pool knows, so none of them is sub-sampled."""
+
 SUBSETS: Final = 200
 """Subsets of each question, for votes that have no closed form."""
 
 
+_CALLED: Final = re.compile(r"([a-z_][a-z0-9_]*)\(")
 _Rule = Callable[[Drawn, int, int], Expected]
 
 
@@ -70,7 +81,8 @@ def selection_table(
     Args:
         pool: the samples of each question, graded and scored.
         sizes: the N; by default 1, 2, 4, … and all samples that every question has.
-        scorers: those whose weighted votes and best-of are wanted; by default all that the pool holds.
+        scorers: those whose weighted votes and best-of are wanted; by default all that the pool holds and that judge
+            each sample by itself (see `RELATIVE`).
         shape: what is known of the model's size, for estimates of FLOPs and KV bytes.
         tie: how equal votes are decided, `first` or `canonical`.
         seed: of the bootstraps, and of the subsets where there is no closed form.
@@ -109,6 +121,7 @@ def selection_table(
         fmean(cut for _, cut in every),
         {s: fmean(v is None for q in pool.questions for v in q.scores[s]) for s in held},
         tie,
+        tuple(s for s in pool.questions[0].scores if is_relative(s)) if scorers is None else (),
     )
 
 
@@ -143,6 +156,15 @@ def _drawn(question: Question, kind: str) -> Drawn:
         max((s.prompt_tokens for s in question.samples), default=0),
         {"mean_logprob()": Usage()},
     )
+
+
+def is_relative(scorer: str) -> bool:
+    """Whether a scorer's scores depend on the other samples, by its printed spec.
+
+    >>> is_relative("prm(aggregate='min')"), is_relative("weighted(scorer=prm())")
+    (False, True)
+    """
+    return any(name in RELATIVE for name in _CALLED.findall(scorer))
 
 
 def _random(q: Drawn, n: int, seed: int) -> Expected:
@@ -309,8 +331,17 @@ def _checked(pool: Pool) -> int:
 
 def _scorers(pool: Pool, wanted: Sequence[str] | None) -> list[str]:
     """Scorers that every question has scores of."""
-    held = [s for s in pool.questions[0].scores if all(s in q.scores for q in pool.questions)]
+    held = [
+        s
+        for s in pool.questions[0].scores
+        if not is_relative(s) and all(s in q.scores for q in pool.questions)
+    ]
     for name in wanted or ():
+        if is_relative(name):
+            raise InvalidInput(
+                f"the scorer {name!r} was asked for; its scores depend on the other samples, and those over the whole "
+                "pool know more than a subset does: run it as a strategy at each N, or take the line `majority`"
+            )
         if name not in held:
             raise InvalidInput(
                 f"the scorer {name!r} was asked for; the pool of {pool.task} by {pool.model} holds scores of "

@@ -98,6 +98,8 @@ class SelectionTable:
     """Scorer to the share of samples that it could not judge; none of them is chosen while another is judged."""
     tie: Tie
     """How equal votes are decided: `first` lets the tied win alike often."""
+    left_out: tuple[str, ...] = ()
+    """Scorers of the pool whose scores depend on the other samples: a subset's would differ, so they have no line."""
 
     def line(self, name: str) -> SelectionLine[Accuracy]:
         """The line of this name, such as `majority`.
