@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cogitate.bench.running import Progress, Summary, Tell
 
 _BUDGETS = {"tokens": "tokens_out", "calls": "calls", "usd": "usd", "flops": "flops"}
+_INTERRUPTED = 130
 _EXAMPLES = """\
   cogitate bench run grid.toml --out results
   cogitate bench run grid.toml --out results --plan          (what it would do, what is there already)
@@ -49,6 +50,9 @@ def add_run(inner: Any) -> None:
     )
     command.add_argument(
         "--add", action="store_true", help="keep what the folder holds beyond this grid"
+    )
+    command.add_argument(
+        "--no-report", action="store_true", help="write no report; `cogitate bench report` does it"
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="your data (COGITATE_DATA)")
     command.add_argument("--config", type=Path, help="configuration file (default: cogitate.toml)")
@@ -251,7 +255,7 @@ def _planned(laid: Laid, chosen: argparse.Namespace) -> int:
 def _concluded(summary: Summary, folder: Folder, chosen: argparse.Namespace) -> int:
     progress = summary.progress
     done_now = progress.done - progress.earlier
-    said = {
+    said: dict[str, Any] = {
         "out": str(folder.path),
         "cells": len(folder.entries),
         "questions": progress.total,
@@ -265,6 +269,8 @@ def _concluded(summary: Summary, folder: Folder, chosen: argparse.Namespace) -> 
         "complete": summary.complete,
     }
     wrong, status = _verdict(summary)
+    report = None if chosen.no_report or status == _INTERRUPTED else _report(folder, chosen)
+    said["report"] = None if report is None else str(report)
     if chosen.json:
         print_json(said | ({"error": wrong} if wrong else {}))
     else:
@@ -277,9 +283,18 @@ def _concluded(summary: Summary, folder: Folder, chosen: argparse.Namespace) -> 
             f"{progress.done:,} of {progress.total:,} questions in {len(folder.entries)} cells "
             f"({done_now:,} now, in {summary.seconds:.1f} s{rate}): {folder.path}"
         )
+        if report is not None:
+            print(f"report: {report}")
     if wrong:
         complain(wrong)
     return status
+
+
+def _report(folder: Folder, chosen: argparse.Namespace) -> Path:
+    """The report of the folder as it is now."""
+    from cogitate.bench.report import report_folder
+
+    return report_folder(folder.path, directory=chosen.data)[0]
 
 
 def _verdict(summary: Summary) -> tuple[str, int]:
@@ -290,7 +305,7 @@ def _verdict(summary: Summary) -> tuple[str, int]:
             1,
         )
     if summary.stopped:
-        return "interrupted; what is finished is kept, and the same command goes on", 130
+        return "interrupted; what is finished is kept, and the same command goes on", _INTERRUPTED
     if progress.failed:
         return (
             f"{progress.failed} questions failed and stay open (first: {progress.problem}); the same command "
