@@ -86,9 +86,12 @@ def _best(rows: Sequence[Row], naming: Naming) -> str:
 
 
 def _for(row: Row) -> str:
-    held = row.costs.get("tokens_out")
+    every, made = row.costs.get("tokens"), row.costs.get("tokens_out")
+    if every is None or made is None:
+        return ""
     return (
-        f" for {in_unit(held.estimate, 'tokens_out')} generated tokens a question" if held else ""
+        f" for {in_unit(every.estimate, 'tokens')} tokens a question, {in_unit(made.estimate, 'tokens')} of them "
+        "generated"
     )
 
 

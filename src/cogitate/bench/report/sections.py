@@ -256,12 +256,13 @@ def _differences(found: Sequence[Compared], naming: Naming) -> Iterator[Block]:
     yield Words(
         f"Every row less {', '.join(lines)} with the same N, question by question. A difference is called real where "
         "its interval excludes zero and its p value, adjusted for all comparisons of this task (Holm), is below 5 %. "
-        "Equal N is not equal cost: the last column says what was spent beside the baseline.",
+        "Equal N is not equal cost: the last column says how many times the baseline's tokens, prompts and all roles "
+        "counted, were spent.",
         "note",
     )
     yield Table(
         "Differences in percentage points, paired by question",
-        ("strategy", "N", "against", "difference", "p (Holm)", "better", "worse", "equal", "is it real?", "tokens out"),
+        ("strategy", "N", "against", "difference", "p (Holm)", "better", "worse", "equal", "is it real?", "tokens ×"),
         tuple(_difference(c, naming) for c in found),
         frozenset({1, 3, 4, 5, 6, 7, 9}),
     )  # fmt: skip
@@ -272,8 +273,8 @@ def _difference(c: Compared, naming: Naming) -> elements.Row:
     tone = ("good" if d.estimate > 0 else "bad") if c.real else ""
     size = f", N = {c.baseline.n}" if c.baseline.n is not None and c.baseline.n != c.row.n else ""
     sign = "+" if d.estimate > 0 else ""
-    own, other = c.row.costs.get("tokens_out"), c.baseline.costs.get("tokens_out")
-    times = f"{own.estimate / other.estimate:.2f} ×" if own and other and other.estimate else "–"
+    own, other = c.row.costs.get("tokens"), c.baseline.costs.get("tokens")
+    times = f"{own.estimate / other.estimate:.2f}" if own and other and other.estimate else "–"
     return elements.Row(
         (
             naming.of(c.row),
