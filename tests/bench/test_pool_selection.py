@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cogitate.assembly import TABLE, solve_many
 from cogitate.bench.metrics import Accuracy, Coverage, Shape
 from cogitate.bench.results import Drawn, Pool
-from cogitate.bench.selection import RELATIVE, drawn_from, selection_table, sizes_of
+from cogitate.bench.selection import drawn_from, is_relative, selection_table, sizes_of
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Usage
 from cogitate.lab import open_pool, pool_tasks
@@ -233,7 +233,9 @@ def test_scores_that_know_the_whole_pool_are_left_out():
     assert [line.scorer for line in held.lines] == ["", "", "prm()", "prm()"]
     with pytest.raises(InvalidInput, match="depend on the other samples"):
         selection_table(leaky, scorers=["majority()"])
-    assert {name for name, made in TABLE.items() if made.family == "scorer"} >= RELATIVE
+    alone = {n for n, m in TABLE.items() if m.family == "scorer" and not is_relative(f"{n}()")}
+    assert alone >= {"prm", "orm", "judge", "mean_logprob", "checks", "p_true"}
+    assert not alone & {"majority", "weighted", "listwise_judge", "clusters", "medoid", "ensemble"}
 
 
 def test_what_cannot_be_is_refused():

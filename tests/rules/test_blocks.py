@@ -19,8 +19,11 @@ def by_enumeration(classes, correct, scores, n):
     for chosen in subsets:
         held = [scores[i] for i in chosen]
         values = [s for s in held if s is not None]
-        how = "rank" if any(v < 0 for v in values) else "none"
-        scaled = iter(normalised(values, how))
+        if any(
+            v < 0 for v in values
+        ):  # ranks as whole numbers: their shares may sum unequally by rounding
+            values = [round(2 * len(values) * r) for r in normalised(values, "rank")]
+        scaled = iter(values)
         tally = weighted(
             [classes[i] for i in chosen], [None if s is None else next(scaled) for s in held]
         )
@@ -44,7 +47,7 @@ pools = st.lists(
 
 
 @pytest.mark.parametrize("with_numpy", [True, False])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pools, st.integers(1, 5))
 def test_equals_the_scorer_on_every_subset(with_numpy, pool, n):
     n = min(n, len(pool))
@@ -71,9 +74,9 @@ def test_sampling_is_unbiased_and_tells_its_error():
     classes = [draw.choice([0, 0, 1, 2, None]) for _ in range(14)]
     scores = [draw.random() for _ in classes]
     correct = [c == 0 for c in classes]
-    exact = expected_weighted(classes, correct, scores, 5, 0, at_most=10_000)
-    assert (exact.subsets, exact.error) == (2002, 0.0)
-    runs = [expected_weighted(classes, correct, scores, 5, seed) for seed in range(60)]
+    exact = expected_weighted(classes, correct, scores, 3, 0, at_most=10_000)
+    assert (exact.subsets, exact.error) == (364, 0.0)
+    runs = [expected_weighted(classes, correct, scores, 3, seed, draws=80) for seed in range(60)]
     mean = sum(r.value for r in runs) / len(runs)
     spread = (sum((r.value - mean) ** 2 for r in runs) / (len(runs) - 1)) ** 0.5
     assert abs(mean - exact.value) < 4 * spread / 60**0.5
@@ -81,7 +84,10 @@ def test_sampling_is_unbiased_and_tells_its_error():
     assert 0.7 < told / spread < 1.4
 
 
-def test_ties_of_floating_sums_stay_ties():
+@pytest.mark.parametrize("with_numpy", [True, False])
+def test_ties_of_floating_sums_stay_ties(with_numpy, monkeypatch):
+    if not with_numpy:
+        monkeypatch.setattr(module, "numpy_or_none", lambda: None)
     classes, scores = [0, 0, 0, 1], [0.1, 0.1, 0.1, 0.3]  # 0.1 + 0.1 + 0.1 > 0.3 in floating point
     correct = [False, False, False, True]
     assert expected_weighted(classes, correct, scores, 4, 0, tie="first").value == 0.5

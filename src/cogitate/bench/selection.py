@@ -7,12 +7,13 @@ majority, best-of and coverage; for weighted votes over evenly drawn subsets, wi
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Final
 
+from cogitate.assembly import read
 from cogitate.core.errors import InvalidInput
+from cogitate.core.protocols import Separable
 from cogitate.core.seeds import Seed
 from cogitate.core.usage import Usage
 from cogitate.lab.curve import graded
@@ -22,6 +23,7 @@ from cogitate.rules.blocks import expected_weighted
 from cogitate.rules.statistics import bootstrap, pass_at_k
 from cogitate.rules.subsampling import Expected, expected_best_of, expected_majority
 from cogitate.rules.votes import Tie
+from cogitate.scorers import Checks
 
 from .metrics.cells import bootstrapped
 from .metrics.costs import COST_UNITS, DRAWS, NOTHING_KNOWN, Cost, Shape, amounts, cost_of
@@ -40,20 +42,12 @@ from .metrics.selections import (
 from .metrics.values import Accuracy, Amount, Coverage, Point
 from .results import Drawn, Pool
 
-RELATIVE: Final = frozenset(
-    {
-        *("majority", "weighted", "scored_vote", "step_vote", "tool_calls", "listwise_judge"),
-        *("medoid", "clusters", "clustered", "keep_top", "ensemble", "generated_tests"),
-    }
-)
-"""Scorers whose scores depend on which other samples are judged with them: scores over the whole pool would lend a subset
-what only the whole pool knows, so none of them is sub-sampled."""
-
 SUBSETS: Final = 200
 """Subsets of each question, for votes that have no closed form."""
 
 
-_CALLED: Final = re.compile(r"([a-z_][a-z0-9_]*)\(")
+_ANY_KIND: Final = "number"
+"""Of answers; whether a scorer judges each sample by itself does not depend on it."""
 _Rule = Callable[[Drawn, int, int], Expected]
 
 
@@ -82,7 +76,7 @@ def selection_table(
         pool: the samples of each question, graded and scored.
         sizes: the N; by default 1, 2, 4, … and all samples that every question has.
         scorers: those whose weighted votes and best-of are wanted; by default all that the pool holds and that judge
-            each sample by itself (see `RELATIVE`).
+            each sample by itself (see `is_relative`).
         shape: what is known of the model's size, for estimates of FLOPs and KV bytes.
         tie: how equal votes are decided, `first` or `canonical`.
         seed: of the bootstraps, and of the subsets where there is no closed form.
@@ -159,12 +153,20 @@ def _drawn(question: Question, kind: str) -> Drawn:
 
 
 def is_relative(scorer: str) -> bool:
-    """Whether a scorer's scores depend on the other samples, by its printed spec.
+    """Whether a scorer's scores depend on the other samples that are judged with it, by its printed spec.
 
-    >>> is_relative("prm(aggregate='min')"), is_relative("weighted(scorer=prm())")
-    (False, True)
+    A score over the whole pool would then lend a subset what only the whole pool knows. A spec that cannot be read, such
+    as a function's of the caller, is taken to judge each sample by itself.
+
+    >>> is_relative("prm(aggregate='min')"), is_relative("weighted(prm())"), is_relative("my_own()")
+    (False, True, False)
     """
-    return any(name in RELATIVE for name in _CALLED.findall(scorer))
+    try:
+        found = read(scorer, "scorer").for_kind(_ANY_KIND)
+    except InvalidInput:
+        return False
+    alone = isinstance(found, Separable) and found.separable
+    return not alone and not isinstance(found, Checks)
 
 
 def _random(q: Drawn, n: int, seed: int) -> Expected:
