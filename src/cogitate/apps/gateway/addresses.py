@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from .refusals import invalid
@@ -53,6 +53,35 @@ def check_address(url: str, param: str, *, allow_private: bool) -> None:
             param,
             "private_address",
         )
+
+
+def check_parts(messages: Any) -> None:
+    """Refuse the same in messages that are passed on unread, whatever their parts are called.
+
+    Raises:
+        Refused: naming the part.
+    """
+    if not isinstance(messages, list):
+        return
+    for at, message in enumerate(cast(list[Any], messages)):
+        content = (
+            cast(dict[str, Any], message).get("content") if isinstance(message, dict) else None
+        )
+        if not isinstance(content, list):
+            continue
+        for place, part in enumerate(cast(list[Any], content)):
+            if isinstance(part, dict):
+                _check_part(cast(dict[str, Any], part), f"messages[{at}].content[{place}]")
+
+
+def _check_part(part: dict[str, Any], at: str) -> None:
+    for name, value in part.items():
+        if not name.endswith(("url", "image")):
+            continue
+        url: Any = cast(dict[str, Any], value).get("url") if isinstance(value, dict) else value
+        if isinstance(url, str):
+            inner = f"{at}.{name}.url" if isinstance(value, dict) else f"{at}.{name}"
+            check_address(url, inner, allow_private=False)
 
 
 def is_private(host: str) -> bool:

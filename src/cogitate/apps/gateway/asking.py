@@ -323,4 +323,6 @@ def _bare(own: Mapping[str, Any], task: Task, formed: bool) -> bool:
     said = own.get("bare")
     if said is not None and not isinstance(said, bool):
         raise invalid("cogitate.bare must be true or false", "cogitate.bare")
-    return said if said is not None else formed or task.kind == "text"
+    # A turn that the assistant began is not continued word for word, as it would be beside an instruction.
+    begun = task.messages[-1].role == "assistant"
+    return said if said is not None else formed or begun or task.kind == "text"

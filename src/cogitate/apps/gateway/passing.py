@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from .accounts import Ceiling
+from .addresses import check_parts
 from .bodies import whole
 from .refusals import Refused, invalid
 from .relay import Answer, Relay, Upstream, guessed, money, upstreams_of, usage_in
@@ -85,6 +86,8 @@ class Passing:
         own = body.pop("cogitate", None)
         if own is not None:
             refuse_unfelt(own)
+        if not self._configuration.gateway.allow_private_images:
+            check_parts(body.get("messages"))
         hides_usage = self._asks_usage(body)
         path = "chat/completions" if turn.chat else "completions"
         async with self._relay.sent(upstreams, path, body, turn.headers, turn.meter) as answer:

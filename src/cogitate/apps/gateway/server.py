@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -113,7 +114,7 @@ class Gateway:
             await self._answer(scope, receive, sender, turn, spec)
         except (Gone, Cut) as error:
             if isinstance(error, Cut) and error.reason != GONE:
-                await self._fail(sender, turn, closing() if error.reason == CLOSING else too_late())
+                await self._fail(sender, turn, self._cut(error.reason))
         except Refused as refused:
             await self._fail(sender, turn, refused)
         except Refusal as refusal:
@@ -257,7 +258,7 @@ class Gateway:
 
         async def refuse(request: Request, error: Exception) -> Response:
             refused = _of(error)
-            extra = dict(getattr(error, "headers", None) or {})
+            extra = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
             return JSONResponse(refused.body(), refused.status, extra)
 
         pages: list[BaseRoute] = [
@@ -282,6 +283,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncGenerator[None, None]:
+        importlib.import_module("aiohttp")  # so that the first request need not wait for it
         try:
             yield
         finally:

@@ -22,7 +22,6 @@ from .thinking import (
     answers_of,
     fresh_seed,
     running,
-    streamable,
     waited,
 )
 
@@ -84,7 +83,7 @@ class Strategies:
         models = await self._store.opened(context.model)
         wanted = context.wanted
         streams = wanted.stream and wanted.candidates == 1 and not wanted.shows_logprobs
-        plan = self._thinking.plan(context, models, streamed=streams)
+        plan, streams = self._thinking.plan(context, models, streamed=streams)
         watched = self._hub.begin(
             turn.id,
             title=wanted.task.question[:_TITLE],
@@ -152,8 +151,7 @@ class Strategies:
         streams: bool,
     ) -> Result:
         wanted, said = _wanted(turn), _said(turn)
-        buffered = not (streams and streamable(plan.strategy) is not None)
-        headers = EVENTS + turn.told(buffered=buffered)
+        headers = EVENTS + turn.told(buffered=not streams)
         sent = ""
         work = asyncio.ensure_future(self._thinking.run(plan, models, hearing, turn.id))
         async with running(work):
@@ -172,8 +170,8 @@ class Strategies:
         if not answers[0].text.startswith(sent):
             raise Refused(
                 502,
-                "the answer changed after part of it was sent; send the request again",
-                code="inconsistent_stream",
+                "the answer broke off after part of it was sent; send the request again",
+                code="broken_off",
             )
         if not sender.open:
             await sender.begin(200, headers)

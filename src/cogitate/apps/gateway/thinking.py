@@ -121,11 +121,14 @@ class Thinking:
         if self.journals is not None:
             self.journals.mkdir(parents=True, exist_ok=True)
         self._choices: dict[tuple[str, str, bool, bool], Choice] = {}
+        self._readable: dict[str, Any] = {}
         self._kept: Kept | None = None
         self._stack = contextlib.ExitStack()
 
-    def plan(self, context: Context, models: Opened, *, streamed: bool = False) -> Plan:
-        """What a run will do.
+    def plan(
+        self, context: Context, models: Opened, *, streamed: bool = False
+    ) -> tuple[Plan, bool]:
+        """What a run will do, and whether its answer can leave while it is written.
 
         Raises:
             Refused: for what cannot be done.
@@ -143,12 +146,23 @@ class Thinking:
                 context.seed,
                 self._configuration,
             )
-            if streamed and (made := streamable(choice.strategy)) is not None:
+            made = self._streamed(choice.strategy) if streamed else None
+            if made is not None:
                 plan = replace(plan, choice=replace(choice, strategy=made))
             plan.check(models)
         except CogitateError as error:
             raise of_error(error) from None
-        return plan
+        return plan, made is not None
+
+    def _streamed(self, strategy: Any) -> Any:
+        """Whether a strategy can be streamed is asked of it once."""
+        key = str(strategy)
+        if key not in self._readable:
+            made = streamable(strategy)
+            if len(self._readable) >= _MOST_KNOWN:
+                return made
+            self._readable[key] = made
+        return self._readable[key]
 
     def _choice(self, context: Context, models: Opened) -> Choice:
         from cogitate.assembly.planning import Known, choose
@@ -208,10 +222,9 @@ class Thinking:
 
 def streamable(strategy: Any) -> Any:
     """The strategy as one whose answer may leave while it is written; `None` where it must be buffered."""
-    from cogitate import assembly
+    from cogitate.assembly.streaming import streaming
 
-    made = getattr(assembly, "streaming", None)
-    return None if made is None else made(strategy)
+    return streaming(strategy)
 
 
 def answers_of(result: Result, wanted: Wanted, failure: Failed | None) -> list[Artifact]:
