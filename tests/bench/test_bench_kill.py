@@ -79,12 +79,11 @@ def without_time(out: Path) -> Found:
 
 
 def report_of(out: Path, folder: Path) -> list[bytes]:
-    """Both forms of the report, without its part on time."""
-    from cogitate.bench.report import write
+    """Both forms of the report, with the trees and texts of questions from the journals."""
+    from cogitate.bench.report import report_folder
 
-    where = folder / f"{out.name}-report"
-    where.mkdir()
-    return [Path(path).read_bytes() for path in write(without_time(out), where)]
+    written = report_folder(out, folder / f"{out.name}-report")
+    return [path.read_bytes() for path in written]
 
 
 def journaled(out: Path) -> Counter[str]:

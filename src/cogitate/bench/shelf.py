@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cogitate.core.errors import JournalError
+from cogitate.core.flow import SetAside
 from cogitate.core.journal import Record
 from cogitate.core.requests import Request
 from cogitate.drive import FileJournal, Stop
@@ -103,7 +104,7 @@ class Shelf:
         if stream:
             book, question = self._of(stream)
             cut = record["kind"] == "late" and self._stop.reason
-            book.append("" if cut else question, record, request)
+            book.append("" if cut else question, _placeless(record), request)
             self._changed.add(stream.partition(SEPARATOR)[0])
 
     def seal(self, stream: str, value: Any) -> None:
@@ -128,3 +129,33 @@ class Shelf:
     def _of(self, stream: str) -> tuple[FileJournal, str]:
         name, _, question = stream.partition(SEPARATOR)
         return self._books[name], question
+
+
+def _placeless(record: Record) -> Record:
+    """The record without the question's place in the sitting: `7/7/1/0#2` is `1/0#2` wherever it is asked.
+
+    Accounts are named by places, and refusals by accounts; so their texts would tell what else was in the grid.
+    """
+    at = record.get("at")
+    if not at:
+        return record
+    path, hash_, count = str(at).partition("#")
+    place = "/".join(path.split("/", 2)[:2])
+    made = {**record, "at": path[len(place) :].lstrip("/") + hash_ + count}
+    if "value" in record and (record["kind"] in _TOLD or record.get("ask") == SetAside.__name__):
+        made["value"] = _without(record["value"], f"@{place}")
+    return made
+
+
+_TOLD = frozenset({"note", "denied"})
+
+
+def _without(value: Any, place: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(place, "") if place in value else value
+    if isinstance(value, dict):
+        held = cast("dict[str, Any]", value)
+        return {name: _without(part, place) for name, part in held.items()}
+    if isinstance(value, list | tuple):
+        return [_without(part, place) for part in cast("Sequence[Any]", value)]
+    return value
