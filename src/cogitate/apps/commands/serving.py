@@ -69,7 +69,7 @@ def execute(chosen: argparse.Namespace) -> int:
     configuration = configured(chosen, load(chosen.config) if chosen.config else load())
     try:
         from cogitate.apps.gateway.choosing import check_names
-        from cogitate.apps.gateway.running import accounts_of, serve
+        from cogitate.apps.gateway.running import accounts_url, serve
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"the server needs {error.name}, which is not installed: pip install 'cogitate[gateway]'"
@@ -77,7 +77,7 @@ def execute(chosen: argparse.Namespace) -> int:
     check_names(configuration)
     check_open(configuration, allowed=chosen.without_keys)
     if chosen.check:
-        needs_keys = accounts_of(configuration).needs_keys
+        needs_keys = bool(accounts_url(configuration))
         return _told(configuration, needs_keys, as_json=chosen.json)
     _announce(configuration, as_json=chosen.json)
     serve(configuration)

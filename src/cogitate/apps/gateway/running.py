@@ -26,21 +26,31 @@ _REST_S: Final = 10
 """Beyond the configured grace: for ending what did not end by itself."""
 
 
+def accounts_url(configuration: Configuration) -> str:
+    """The database that the configuration names; empty where no key is needed.
+
+    Raises:
+        InvalidInput: where the variable that holds it is not set.
+    """
+    settings = configuration.gateway
+    if not settings.accounts_variable:
+        return settings.accounts
+    url = configuration.key(settings.accounts_variable)
+    if not url:
+        raise InvalidInput(
+            f"the environment variable {settings.accounts_variable}, which gateway.accounts_variable names, "
+            "is not set; put the address of the database into it"
+        )
+    return url
+
+
 def accounts_of(configuration: Configuration) -> Accounts:
-    """The accounts that the configuration names; none are needed where it names none.
+    """The accounts that the configuration names; no key is needed where it names none.
 
     Raises:
         InvalidInput: where the database cannot be used, or its variable is not set.
     """
-    settings = configuration.gateway
-    url = settings.accounts
-    if settings.accounts_variable:
-        url = configuration.key(settings.accounts_variable)
-        if not url:
-            raise InvalidInput(
-                f"the environment variable {settings.accounts_variable}, which gateway.accounts_variable "
-                "names, is not set; put the address of the database into it"
-            )
+    settings, url = configuration.gateway, accounts_url(configuration)
     if not url:
         return Accounts.none(slots=settings.in_flight, waiting=settings.queue)
     return Accounts.open(
