@@ -20,7 +20,7 @@ from cogitate.core.flow import gather
 from cogitate.core.requests import Call
 from cogitate.core.task import Task
 from cogitate.core.usage import UNITS
-from cogitate.processes import Answer, Boundaries, Reasoning, Tool, ToolUse
+from cogitate.processes import Answer, Boundaries, Reasoning, Recalled, Tool, ToolUse
 from cogitate.scorers import (
     AllOf,
     AnyOf,
@@ -58,6 +58,7 @@ from cogitate.search import (
     DiverseTreeSearch,
     Escalate,
     Evolution,
+    Fusion,
     KvAwareCover,
     Lookahead,
     MonteCarloTreeSearch,
@@ -119,6 +120,8 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "balanced": (BalancedTreeSearch(width=5, depth=6), 5),
     "pruned": (BalancedTreeSearch(width=5, depth=6, retain=KvAwareCover(1.0, 0.0)), 5),
     "evolution": (Evolution(Table((4, 3)), generations=2, elites=1), 4),
+    "fusion": (Fusion(BestOf(4), show=2), 4),
+    "fusion_of_a_beam": (Fusion(BeamSearch(width=2, branch=2, depth=5), final=True), 3),
     "evolution_ever": (
         Evolution(4, 2, 0, Truncation(2), strength=1.0, breed="ever", rank="last"),
         4,
@@ -202,6 +205,15 @@ def rows() -> list[Case]:
     inner = Solve(Answer(max_tokens=80), Majority(), BestOf(2))
     found.append(Case("vote of strategies", Vote(inner, 3), together=6, engine=engine))
     levels = (inner, Solve(PROCESSES["reasoning"], ProcessReward(), BestOf(3)))
+    memory = Recalled(PROCESSES["reasoning"], at_least=-1.0, at_least_alike=0.5)
+    found.append(
+        Case(
+            "recalled",
+            Solve(memory, ProcessReward(), BeamSearch(width=2, branch=2, depth=4)),
+            together=3,
+            engine=engine,
+        )
+    )
     if "kv_aware_cover" in SEARCHES:
         covering = Solve(
             PROCESSES["reasoning"],

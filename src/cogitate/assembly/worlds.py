@@ -95,7 +95,38 @@ def pairs(
     return WorldModel(PairsWorld(first, corrects, spoils, position_bias, auc, seed))
 
 
+@factory.model
+def riddle(
+    kind: str,
+    kinds: int = 6,
+    steps: int = 5,
+    known: float = 0.6,
+    hint: float = 2.5,
+    distract: float = 1.5,
+    example: float = 0.8,
+    mislead: float = 0.8,
+    auc: float = 0.85,
+    seed: int = 0,
+) -> Engine:
+    """A simulated world of riddles of few kinds, for retrieval: what is solved in the same way helps."""
+    from cogitate.lab.worlds import RiddleWorld, WorldModel
+
+    return WorldModel(
+        RiddleWorld(
+            kinds=kinds,
+            steps=steps,
+            known=known,
+            hint=hint,
+            distract=distract,
+            example=example,
+            mislead=mislead,
+            auc=auc,
+            seed=seed,
+        )
+    )
+
+
 WORLDS: Final = MappingProxyType(
-    {made.name: made for made in (arithmetic, chain, tree, bandit, pairs)}
+    {made.name: made for made in (arithmetic, chain, tree, bandit, pairs, riddle)}
 )
 """The simulated worlds, for `sim:NAME(…)`."""

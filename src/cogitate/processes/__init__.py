@@ -6,6 +6,7 @@ from .answer import Answer, Draft
 from .asking import instruction_for, prompt_files, prompt_of, split_steps
 from .presets import DEFAULT_SAMPLING, PRESETS, WORD_PROBLEM_STEPS, WORD_PROBLEMS, Preset
 from .reasoning import Boundaries, Chain, Reasoning
+from .recalled import Hintable, Memory, Recalled
 from .states import restore
 from .tool_use import Move, Talk, Tool, ToolUse
 
@@ -18,9 +19,12 @@ __all__ = [
     "Boundaries",
     "Chain",
     "Draft",
+    "Hintable",
+    "Memory",
     "Move",
     "Preset",
     "Reasoning",
+    "Recalled",
     "Talk",
     "Tool",
     "ToolUse",

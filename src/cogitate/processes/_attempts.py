@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cogitate.core.candidates import Critique
 from cogitate.core.prompt import Continuation, Prompt
@@ -46,6 +47,28 @@ def asked_again(question: Prompt, prompt: Prompt, said: Sequence[Piece], told: s
     begun = question.prefill
     again = prompt.turn(Message("user", told))
     return again.then(begun) if begun else again
+
+
+def with_hint(prompt: Prompt, shown: str) -> Prompt:
+    """The prompt with something more at the end of its last message; the begun turn stays as it is.
+
+    A raw prompt, which has no messages, is shown it before its text.
+    """
+    pieces = prompt.continuations
+    parts = prompt.base.parts()
+    last = next((at for at in reversed(range(len(parts))) if isinstance(parts[at], Message)), None)
+    if last is None:
+        found = Prompt.raw(f"{shown}\n\n{prompt.text}")
+    else:
+        found: Prompt | None = None
+        for at, part in enumerate(parts):
+            if at == last and isinstance(part, Message):
+                part = replace(part, content=f"{part.content}\n\n{shown}")
+            found = Prompt(found, part)
+        assert found is not None
+    for piece in pieces:
+        found = found.then(piece.text, piece.ids)
+    return found
 
 
 def shown(question: Prompt, parents: Sequence[str]) -> Prompt:

@@ -15,7 +15,7 @@ from cogitate.core.seeds import Seed
 from cogitate.core.task import Manner, Task, ToolCall, with_calls
 from cogitate.core.until import Until
 
-from ._attempts import asked_again, blamed, remembering, shown, told
+from ._attempts import asked_again, blamed, remembering, shown, told, with_hint
 from ._calls import answered
 from ._manner import ended, enforced, in_manner, without_stop
 from .asking import prompt_of
@@ -175,6 +175,14 @@ class Reasoning:
         prompt = state.prompt.then(step.text, step.ids) if step.text else state.prompt
         ending = self._ending(state, step)
         return replace(state, prompt=prompt, steps=(*state.steps, step), ending=ending)
+
+    async def hinted(self, state: Chain, shown: str, seed: Seed) -> Chain:
+        """One step with this after the last question; the chain goes on as if it had not been shown."""
+        told = replace(state, prompt=with_hint(state.prompt, shown))
+        after = await self.step(told, seed)
+        step = after.steps[-1]
+        prompt = state.prompt.then(step.text, step.ids) if step.text else state.prompt
+        return replace(after, prompt=prompt)
 
     def done(self, state: Chain) -> bool:
         """Whether the chain has ended."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.protocols import Emit, Engine, Limits, silent
@@ -17,6 +17,9 @@ from .dense import Dense, Hybrid, embedded
 from .index import Index
 
 Outcome = Reply[Any] | Failed
+T = TypeVar("T")
+_AT_ONCE: Final = 5_000
+"""Passages below which looking them up takes less than handing it to a thread."""
 
 
 class Retriever:
@@ -123,11 +126,12 @@ class Retriever:
                 copy.usage = failure.usage if number == 0 else ZERO
                 lost.append((place, copy))
             return [*lost, *(await self._found(whole) if whole else [])]
-        found = await asyncio.to_thread(
+        found = await _beside(
             lambda: [
                 (place, _ranked(request, index, vectors.get(place)))
                 for place, request, index in ready
-            ]
+            ],
+            most=max((len(index.corpus) for _, _, index in ready), default=0),
         )
         return [
             (place, outcome)
@@ -150,6 +154,17 @@ class Retriever:
             {place: known[request.query] for place, request, index in ready if index.embeds},
             {places[0]: usage},
         )
+
+
+async def _beside(look: Callable[[], T], most: int) -> T:
+    """In a thread where a corpus is large and an event loop would wait for it; else at once."""
+    if most < _AT_ONCE:
+        return look()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # the batch driver needs none
+        return look()
+    return await asyncio.to_thread(look)
 
 
 def _ranked(request: Retrieve, index: Index, vector: Sequence[float] | None) -> Outcome:

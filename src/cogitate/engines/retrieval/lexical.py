@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ class TfIdf:
     >>> from .corpus import Entry
     >>> index = TfIdf(Corpus((Entry("a", "red apples"), Entry("b", "green pears"))))
     >>> [(place, round(score, 2)) for place, score in index.rank("apples, red ones", 2)]
-    [(0, 1.0)]
+    [(0, 0.69)]
     """
 
     # Mutable on purpose: it holds postings.
@@ -69,6 +70,7 @@ class TfIdf:
         self.embeds = False
         told = [words(entry.seen) for entry in corpus.entries]
         self._weights = inverse_frequencies(told)
+        self._unseen = math.log(1 + len(told)) + 1
         self._postings: dict[str, list[tuple[int, float]]] = {}
         for place, text in enumerate(told):
             for word, weight in weighted_words(text, self._weights).items():
@@ -82,8 +84,11 @@ class TfIdf:
     def rank(self, query: str, k: int, vector: Sequence[float] | None = None) -> list[Found]:
         """The k of the largest cosine."""
         sums: dict[int, float] = {}
-        for word, weight in weighted_words(words(query), self._weights).items():
-            for place, own in self._postings[word]:
+        asked = words(query)
+        # A word that no passage holds makes the query longer: what it means is not here.
+        known = {word: self._weights.get(word, self._unseen) for word in asked}
+        for word, weight in weighted_words(asked, known).items():
+            for place, own in self._postings.get(word, ()):
                 sums[place] = sums.get(place, 0.0) + weight * own
         found = sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))
         return [(place, min(1.0, score)) for place, score in found[:k]]

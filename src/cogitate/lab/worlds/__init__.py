@@ -19,6 +19,7 @@ from .model import ChainModel
 from .pair import Pair, PairsWorld, pairs
 from .policy import first_error
 from .presets import PRESETS, preset
+from .riddle import Riddle, RiddleWorld, remembered, riddles
 from .serving import WorldModel
 from .solution import Place, read_on
 from .tree import Tree, TreeWorld, trees
@@ -37,6 +38,8 @@ __all__ = [
     "Pair",
     "PairsWorld",
     "Place",
+    "Riddle",
+    "RiddleWorld",
     "Tree",
     "TreeWorld",
     "WorldModel",
@@ -55,6 +58,8 @@ __all__ = [
     "preset",
     "read_chain",
     "read_on",
+    "remembered",
+    "riddles",
     "right_chance",
     "step_scores",
     "trees",

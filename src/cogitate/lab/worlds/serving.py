@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cogitate.core.errors import Failed
 from cogitate.core.prompt import Prompt
 from cogitate.core.protocols import Emit, Limits, silent
-from cogitate.core.requests import Completion, Generate, Reply, Request, ScoreSteps
+from cogitate.core.requests import Completion, Embed, Generate, Reply, Request, ScoreSteps
 from cogitate.core.usage import Usage
 from cogitate.engines.writing import PromptSizes, cut, estimated_tokens
 
@@ -29,8 +29,17 @@ class SmallWorld(Protocol):
         ...
 
 
+@runtime_checkable
+class Placed(Protocol):
+    """A world whose texts have places."""
+
+    def vector(self, text: str) -> tuple[float, ...]:
+        """The embedding of a text."""
+        ...
+
+
 class WorldModel:
-    """Serves `Generate` and `ScoreSteps` for a small world.
+    """Serves `Generate` and `ScoreSteps` for a small world, and `Embed` where its texts have places.
 
     >>> from .tree import TreeWorld, trees
     >>> world = TreeWorld(branching=1)
@@ -48,8 +57,9 @@ class WorldModel:
 
     @property
     def serves(self) -> frozenset[type[Request[Any]]]:
-        """Generation, and scores of steps."""
-        return frozenset((Generate, ScoreSteps))
+        """Generation and scores of steps; embeddings where texts have places."""
+        both = frozenset[type[Request[Any]]]((Generate, ScoreSteps))
+        return both | {Embed} if isinstance(self.world, Placed) else both
 
     @property
     def limits(self) -> Limits:
@@ -94,6 +104,9 @@ class WorldModel:
                 case ScoreSteps():
                     found = self.world.scores(request)
                     return Reply(found, self._usage(request, 0), engine=self.fingerprint)
+                case Embed() if isinstance(self.world, Placed):
+                    placed = tuple(self.world.vector(text) for text in request.texts)
+                    return Reply(placed, self._usage(request, 0), engine=self.fingerprint)
                 case _:
                     kind = type(request).__name__
                     raise Failed(f"a simulated world does not serve {kind}", "unserved")
@@ -107,6 +120,8 @@ class WorldModel:
                 tokens_in = self._sizes(request.prompt)
             case ScoreSteps():
                 tokens_in = self._sizes(request.prompt) + sum(map(estimated_tokens, request.steps))
+            case Embed():
+                tokens_in = sum(map(estimated_tokens, request.texts))
             case _:
                 tokens_in = 0
         return Usage(tokens_in=tokens_in, tokens_out=tokens_out, calls=1)
