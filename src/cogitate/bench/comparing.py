@@ -166,8 +166,6 @@ def compare(
         if len({k[i] for k in held}) == len({k[i] for k in others}) == 1
     ]
     partner = {_bound(key, free): key for key in others}
-    if len(partner) < len(others):
-        raise AssertionError("aspects of one value cannot make two cells equal")
     known = (
         {**shapes_of(second.found.card), **shapes_of(first.found.card)}
         if shapes is None
@@ -184,10 +182,7 @@ def compare(
         labels = _labels(key, match, apart, first.name, second.name)
         pairs.append(_pair(cells, others[match], labels, known, seed))
     if not pairs:
-        raise InvalidInput(
-            f"{first.name} and {second.name} have no cell in common: the first has {'; '.join(lone)}; the second "
-            f"{'; '.join(_named(k) for k in others)}; give one strategy of each, as FOLDER#STRATEGY"
-        )
+        raise _nothing_in_common(first, second, lone, others)
     adjusted = holm([p.difference.p for p in pairs])
     return Comparison(
         first.name,
@@ -199,6 +194,15 @@ def compare(
 
 
 _Key = tuple[str, str, str, Budget]
+
+
+def _nothing_in_common(
+    first: Side, second: Side, lone: Sequence[str], others: Iterable[_Key]
+) -> InvalidInput:
+    return InvalidInput(
+        f"{first.name} and {second.name} have no cell in common: the first has {'; '.join(lone)}; the second "
+        f"{'; '.join(_named(k) for k in others)}; give one strategy of each, as FOLDER#STRATEGY"
+    )
 
 
 def _groups(cells: Iterable[Cell]) -> dict[_Key, list[Cell]]:

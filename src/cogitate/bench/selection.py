@@ -86,12 +86,7 @@ def selection_table(
         InvalidInput: for no questions, an N that the pool does not reach, or a scorer that it does not hold.
     """
     samples = _checked(pool)
-    chosen = sizes_of(samples) if sizes is None else tuple(sorted(set(sizes)))
-    if not chosen or chosen[0] < 1 or chosen[-1] > samples:
-        raise InvalidInput(
-            f"N = {', '.join(map(str, chosen)) or '(none)'} was asked for; the pool of {pool.task} by {pool.model} "
-            f"has {samples} samples of every question"
-        )
+    chosen = _sizes(pool, samples, sizes)
     held = _scorers(pool, scorers)
     study = _Study(pool, chosen, shape, seed)
     lines = [study.line(RANDOM, "", _random), study.line(MAJORITY, "", _majority(tie))]
@@ -113,7 +108,7 @@ def selection_table(
         study.covered(),
         fmean(c is None for c, _ in every),
         fmean(cut for _, cut in every),
-        {s: fmean(v is None for q in pool.questions for v in q.scores[s]) for s in held},
+        {s: fmean(v is None for q in pool.questions for v in _known(q.scores[s])) for s in held},
         tie,
         tuple(s for s in pool.questions[0].scores if is_relative(s)) if scorers is None else (),
     )
@@ -329,6 +324,16 @@ def _checked(pool: Pool) -> int:
     if len(set(ids)) < len(ids):
         raise InvalidInput(f"{where} holds a question twice; ids must be unique in a task")
     return min(len(q.correct) for q in pool.questions)
+
+
+def _sizes(pool: Pool, samples: int, wanted: Sequence[int] | None) -> tuple[int, ...]:
+    chosen = sizes_of(samples) if wanted is None else tuple(sorted(set(wanted)))
+    if not chosen or chosen[0] < 1 or chosen[-1] > samples:
+        raise InvalidInput(
+            f"N = {', '.join(map(str, chosen)) or '(none)'} was asked for; the pool of {pool.task} by {pool.model} "
+            f"has {samples} samples of every question"
+        )
+    return chosen
 
 
 def _scorers(pool: Pool, wanted: Sequence[str] | None) -> list[str]:

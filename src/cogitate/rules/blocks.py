@@ -82,10 +82,7 @@ def expected_weighted(
         return Expected(math.fsum(correct) / size, 0.0, sum(map(len, groups)))
     place = {label: i for i, label in enumerate(labels)}
     columns = [-1 if c is None else place[c] for c in classes]
-    rights = [0.0] * len(labels)
-    for i in range(len(labels)):
-        held = [r for c, r in zip(columns, correct, strict=True) if c == i]
-        rights[i] = sum(held) / len(held)
+    rights = [_mean_right(i, columns, correct) for i in range(len(labels))]
     known = [None if s is None or math.isnan(s) else s for s in scores]
     chosen = [block for group in groups for block in group]
     numpy = numpy_or_none()
@@ -98,6 +95,11 @@ def expected_weighted(
     for i in [i for i, value in enumerate(found) if value < 0]:
         found[i] = math.fsum(correct[j] for j in chosen[i]) / n
     return _expected(found, len(groups[0]), exact=whole)
+
+
+def _mean_right(column: int, columns: Sequence[int], correct: Sequence[bool]) -> float:
+    held = [right for c, right in zip(columns, correct, strict=True) if c == column]
+    return sum(held) / len(held)
 
 
 def _expected(found: list[float], each: int, *, exact: bool) -> Expected:
