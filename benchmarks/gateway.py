@@ -302,6 +302,7 @@ def peers(
         "api_key": "none",
         "model": MODEL,
         "alg": "self-consistency",
+        "regex_patterns": [r"#### (\d+)"],
         "budget": 8,
     }
     request = urllib.request.Request(
