@@ -151,7 +151,16 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(reply=None, settings="", *, environment=None, accounts=None, models=None, tmp_path):
+def serving(
+    reply=None,
+    settings="",
+    *,
+    environment=None,
+    accounts=None,
+    models=None,
+    dialect="generic",
+    tmp_path,
+):
     """A gateway for the model `up` of a scripted upstream."""
     upstream = Upstream(reply or (lambda body, request: completion()))
     with looping() as run:
@@ -159,7 +168,8 @@ def serving(reply=None, settings="", *, environment=None, accounts=None, models=
         file = tmp_path / "cogitate.toml"
         file.write_text(
             f'[endpoints.up]\nbase_url = "http://127.0.0.1:{port}/v1"\nmodel = "up-model"\n'
-            'dialect = "generic"\nkey_variable = "UP_KEY"\n[gateway]\nmodels = ["up"]\n' + settings
+            f'dialect = "{dialect}"\nkey_variable = "UP_KEY"\n[gateway]\nmodels = ["up"]\n'
+            + settings
         )
         known = {"UP_KEY": "upstream-secret-key"} | (environment or {})
         configuration = load(file, environment=known)
