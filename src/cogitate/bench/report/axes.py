@@ -83,7 +83,7 @@ def shares(values: Sequence[float], label: str) -> Axis:
     low, high = min(values), max(values)
     if high - low < 0.04:
         low, high = max(0.0, low - 0.02), min(1.0, high + 0.02)
-    ticks = _linear_ticks(low, high, 6)
+    ticks = _linear_ticks(low, high, 7)
     ticks = [v for v in ticks if -1e-9 <= v <= 1 + 1e-9] if low >= 0 and high <= 1 else ticks
     return Axis(
         label,

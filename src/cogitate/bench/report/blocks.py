@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
 
 from .elements import Table, View, charts_html
 from .marking import escaped, in_markdown, visible
+
+_TOGETHER: Final = re.compile(r"(?<=\d) (?=%)|(?<=N) (?==)|(?<==) (?=\d)")
+"""Spaces at which no line may break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,11 @@ class Findings:
     """A list of sentences, each with what it is about."""
 
     sentences: tuple[tuple[str, str], ...]
+
+    def groups(self) -> Iterator[tuple[str, list[str]]]:
+        """The sentences by what they are about."""
+        for about, held in groupby(self.sentences, key=itemgetter(0)):
+            yield about, [said for _, said in held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +90,12 @@ def as_html(blocks: Iterable[Block]) -> Iterator[str]:
                 yield f"<h{level}{named}>{escaped(text)}</h{level}>"
             case Words(text, kind):
                 named = f' class="{kind}"' if kind else ""
-                yield f"<p{named}>{escaped(text)}</p>"
-            case Findings(sentences):
-                inner = "".join(
-                    f"<li><b>{escaped(about)}</b>{': ' if about else ''}{escaped(said)}</li>"
-                    for about, said in sentences
-                )
-                yield f'<ul class="findings">{inner}</ul>'
+                yield f"<p{named}>{_flowing(text)}</p>"
+            case Findings():
+                for about, said in block.groups():
+                    yield f'<p class="about">{escaped(about)}</p>' if about else ""
+                    inner = "".join(f"<li>{_flowing(one)}</li>" for one in said)
+                    yield f'<ul class="findings">{inner}</ul>'
             case Facts(pairs):
                 inner = "".join(f"<dt>{escaped(n)}</dt><dd>{escaped(v)}</dd>" for n, v in pairs)
                 yield f"<dl>{inner}</dl>"
@@ -110,13 +120,14 @@ def as_markdown(blocks: Iterable[Block]) -> Iterator[str]:
                 yield f"{'#' * level} {in_markdown(text)}"
             case Words(text, _):
                 yield in_markdown(text)
-            case Findings(sentences):
-                yield from (
-                    f"- **{in_markdown(about)}**: {in_markdown(said)}"
-                    if about
-                    else f"- {in_markdown(said)}"
-                    for about, said in sentences
-                )
+            case Findings():
+                for about, said in block.groups():
+                    if about:
+                        yield f"**{in_markdown(about)}**"
+                        yield ""
+                    yield from (f"- {in_markdown(one)}" for one in said)
+                    yield ""
+                continue
             case Facts(pairs):
                 yield from (f"- {in_markdown(n)}: {in_markdown(v)}" for n, v in pairs)
             case Charts(_, _, views):
@@ -139,6 +150,10 @@ def contents(blocks: Sequence[Block]) -> str:
     held = [b for b in blocks if isinstance(b, Heading) and b.id and b.level == 2]
     inner = "".join(f'<li><a href="#{b.id}">{escaped(b.text)}</a></li>' for b in held)
     return f'<nav class="contents" aria-label="Contents"><ul>{inner}</ul></nav>'
+
+
+def _flowing(text: str) -> str:
+    return _TOGETHER.sub("\u00a0", escaped(text))
 
 
 def _json(value: Any) -> str:

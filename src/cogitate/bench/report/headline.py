@@ -72,10 +72,10 @@ def findings(
 
 
 def _best(rows: Sequence[Row], naming: Naming) -> str:
-    best = max(rows, key=lambda r: r.accuracy.estimate)
+    best = max(rows, key=_worth)
     alike = [r for r in rows if r is not best and r.accuracy.high >= best.accuracy.low]
     said = (
-        f"{_named(best, naming)} is right most often, {percent(best.accuracy.estimate)} % "
+        f"Right most often: {_named(best, naming)}, {percent(best.accuracy.estimate)} % "
         f"{interval(best.accuracy)}{_for(best)}"
     )
     return said + (
@@ -83,6 +83,12 @@ def _best(rows: Sequence[Row], naming: Naming) -> str:
         if alike
         else "."
     )
+
+
+def _worth(row: Row) -> tuple[float, float]:
+    """The most accurate, and of equals the cheapest."""
+    held = row.costs.get("tokens")
+    return row.accuracy.estimate, -held.estimate if held is not None else 0.0
 
 
 def _for(row: Row) -> str:
@@ -108,13 +114,13 @@ def _real(compared: Sequence[Compared], naming: Naming) -> Iterator[str]:
     worse = [c for c in real if c.difference.estimate < 0]
     if not real:
         yield (
-            f"no difference to {base} at the same N is real; of {several(len(compared), 'comparison')} none "
+            f"No difference to {base} at the same N is real; of {several(len(compared), 'comparison')} none "
             "holds once they are adjusted for being several."
         )
         return
     for held, word in ((better, "better"), (worse, "worse")):
         if held:
-            yield f"really {word} than {base} at the same N are {_sizes(held, naming)}."
+            yield f"Really {word} than {base} at the same N are {_sizes(held, naming)}."
     rest = len(compared) - len(real)
     if rest:
         yield (

@@ -12,7 +12,7 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _KEPT: Final = frozenset("\n\t")
 _MOST_MARKS: Final = 3
 """Combining marks on one character; more only serve to paint over other lines."""
-_ORDINARY: Final = re.compile(r"[\n\t -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u2030-\u205e]*")
+_ORDINARY: Final = re.compile(r"[\n\t -~\u00a0-\u00ac\u00ae-\u02ff\u2010-\u2027\u2030-\u205e]*")
 _WORD: Final = 16
 """Letters that are given up, so that no word is cut."""
 _IN_MARKDOWN: Final = re.compile(r"([\\`*\[<>|~$&]|(?<![^\W_])_|_(?![^\W_])|^[-#+=])")

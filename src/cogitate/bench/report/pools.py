@@ -127,7 +127,7 @@ def headline(found: Sequence[SelectionTable]) -> Iterator[tuple[str, str]]:
         value, cover = best.at(n), table.coverage.at(n)
         yield (
             table.task,
-            f"of {table.samples} samples of {table.model}, {_name(best)} is right on "
+            f"Of {table.samples} samples of {table.model}, the way of choosing that is best in hindsight, {_name(best)}, is right on "
             f"{percent(value.estimate)} % {interval(value)}; any of them is on {percent(cover.estimate)} % "
             f"{interval(cover)} (coverage, which no one can choose by).",
         )
