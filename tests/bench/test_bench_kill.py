@@ -45,7 +45,7 @@ select = ["majority", "best_of(scorer=prm())"]
 
 
 def command(folder: Path, out: Path) -> list[str]:
-    run = ["bench", "run", str(folder / "grid.toml"), "--out", str(out), "--json"]
+    run = ["bench", "run", str(folder / "grid.toml"), "--out", str(out), "--json", "--no-report"]
     return [sys.executable, str(HARNESS), str(folder / f"{out.name}.log"), *run]
 
 

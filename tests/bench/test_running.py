@@ -42,6 +42,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def bench(out: Path, *arguments: str, model: str = SIM, status: int = 0) -> None:
     given = ["--task", WORLD, "--model", f"world={model}", *arguments, "--out", str(out), "--json"]
+    given += ["--no-report"]
     assert main(["bench", "run", *given]) == status
 
 
@@ -127,7 +128,7 @@ def test_a_pool_holds_what_strategies_drew(asked: Counter[str], tmp_path: Path) 
 
 def test_recorded_samples_are_dealt_alike_whoever_asks_first(tmp_path: Path) -> None:
     pool = "pool:smollm2-wordproblems"
-    base = ["bench", "run", "--task", pool, "--limit", "6", "--model", pool]
+    base = ["bench", "run", "--task", pool, "--limit", "6", "--model", pool, "--no-report"]
     one, other = tmp_path / "one", tmp_path / "other"
     for n in ("8", "32"):
         specs = strategies("self_consistency(n={n})")
