@@ -398,6 +398,34 @@ def test_the_answer_ends_before_the_callers_stop_string(tmp_path):
             assert "".join(said) == "Oaks are "
 
 
+def test_logprobs_come_back_with_their_tokens_or_are_refused(tmp_path, toy):
+    def reply(body, request):
+        value = completion("Oaks grow")
+        top = [{"token": "Oaks", "logprob": -0.1, "bytes": None}]
+        value["choices"][0]["logprobs"] = {
+            "content": [
+                {"token": "Oaks", "logprob": -0.1, "bytes": None, "top_logprobs": top},
+                {"token": " grow", "logprob": -0.2, "bytes": None, "top_logprobs": []},
+            ]
+        }
+        return value
+
+    assert toy("greedy()@toy", logprobs=True).json()["choices"][0]["logprobs"]["content"]
+    with serving(tmp_path=tmp_path) as served:  # of which nobody knows whether it can
+        refused(served.chat("greedy()@up", logprobs=True), "logprobs")
+    with serving(reply, dialect="openai", tmp_path=tmp_path) as served:
+        answer = served.chat("greedy()@up", logprobs=True, top_logprobs=1)
+        assert answer.status_code == 200, answer.text
+        content = answer.json()["choices"][0]["logprobs"]["content"]
+        assert [(t["token"], t["logprob"]) for t in content] == [("Oaks", -0.1), (" grow", -0.2)]
+        assert bytes(content[1]["bytes"]).decode() == " grow"
+        assert content[0]["top_logprobs"][0]["token"] == "Oaks"
+        assert served.chat("greedy()@up").json()["choices"][0]["logprobs"] is None
+        found, _ = events(served.chat("greedy()@up", logprobs=True, stream=True).text)
+        told = [e["choices"][0]["logprobs"] for e in found[:-1] if e["choices"][0]["logprobs"]]
+        assert len(told[0]["content"]) == 2
+
+
 TOOL = {
     "type": "function",
     "function": {"name": "find", "parameters": {"type": "object"}, "strict": True},
@@ -437,6 +465,25 @@ def test_tool_calls_are_voted_on_and_the_winner_comes_back(tmp_path):
         assert calls[0]["index"] == 0
         assert calls[0]["function"]["name"] == "find"
         assert found[-2]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_schema_is_enforced_by_the_server_or_refused_by_name(tmp_path, toy):
+    schema = {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}
+    with serving(
+        lambda body, request: completion('{"a": 1}'), dialect="openai", tmp_path=tmp_path
+    ) as served:
+        reply = served.chat("self_consistency(n=2)@up", response_format=form)
+        assert json.loads(reply.json()["choices"][0]["message"]["content"]) == {"a": 1}
+        sent = served.upstream.bodies[0]["response_format"]
+        assert sent["type"] == "json_schema"
+        assert sent["json_schema"]["schema"] == schema
+        assert [m["role"] for m in served.upstream.bodies[0]["messages"]] == ["user"]
+    with serving(tmp_path=tmp_path) as served:
+        error = refused(served.chat("greedy()@up", response_format=form), "response_format")
+        assert error["code"] == "unsupported"
+    content = toy("greedy()@toy", response_format=form).json()["choices"][0]["message"]["content"]
+    assert "a" in json.loads(content)
 
 
 def test_an_answered_tool_call_goes_on_as_a_conversation(tmp_path):

@@ -28,6 +28,19 @@ _STATUSES: Final[Mapping[str, int]] = {
 }
 
 
+_LACKING: Final = (
+    ("log-probabilities", "logprobs"),
+    ("presence_penalty", "presence_penalty"),
+    ("tools", "tools"),
+    ("images or files", "messages"),
+    ("name of its speaker", "messages"),
+    ("JSON", "response_format"),
+    ("json_schema", "response_format"),
+    ("constraint", "response_format"),
+)
+"""What an engine says that it lacks, and the field that asked for it."""
+
+
 class Refused(Exception):
     """A request that gets an error instead of an answer."""
 
@@ -101,9 +114,12 @@ def of_error(error: CogitateError, param: str | None = None) -> Refused:
 def of_failure(failure: Failed) -> Refused:
     """What a client is told where the upstream server failed."""
     status = _STATUSES.get(failure.kind, 502)
+    text = str(failure)
+    lacks = failure.kind == "unsupported"
     return Refused(
         status,
-        str(failure),
+        text,
+        param=next((field for said, field in _LACKING if said in text), None) if lacks else None,
         code=f"upstream_{failure.kind}" if status >= 429 else failure.kind,
         kind="upstream_error" if status >= 500 else "",
         retry_after_s=failure.retry_after_s,

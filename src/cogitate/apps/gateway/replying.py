@@ -182,16 +182,15 @@ def reasoning_of(artifact: Artifact) -> str:
 
 
 def logprobs_of(artifact: Artifact) -> dict[str, Any] | None:
-    """The log-probabilities of its tokens; `None` where the engine did not say their texts."""
+    """The log-probabilities of its tokens; `None` where the engine did not say each with its text."""
     content: list[dict[str, Any]] = []
     for completion in artifact.completions:
-        words: tuple[str, ...] = getattr(completion, "words", ())
-        if len(words) < len(completion.logprobs) or not completion.logprobs:
+        if len(completion.words) != len(completion.logprobs):
             return None
         for at, logprob in enumerate(completion.logprobs):
             top = completion.top[at] if at < len(completion.top) else ()
             content.append(
-                _token(words[at], logprob)
+                _token(completion.words[at], logprob)
                 | {"top_logprobs": [_token(info.token, info.logprob) for info in top]}
             )
     return {"content": content, "refusal": None} if content else None

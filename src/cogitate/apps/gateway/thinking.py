@@ -16,8 +16,8 @@ from cogitate.core.errors import CogitateError, Failed
 from cogitate.core.events import Answered, Chunk, Event, Noted
 from cogitate.core.usage import ZERO, Budget, Usage
 
-from .refusals import Refused, of_error, of_failure, too_late
-from .replying import distinct
+from .refusals import Refused, invalid, of_error, of_failure, too_late
+from .replying import distinct, logprobs_of
 
 if TYPE_CHECKING:
     from cogitate.assembly import Assembled, Configuration, Opened, Plan, Result
@@ -234,6 +234,12 @@ def answers_of(result: Result, wanted: Wanted, failure: Failed | None) -> list[A
         Refused: where there are none.
     """
     found = distinct(result.ranking, wanted.candidates)
+    if wanted.shows_logprobs and any(a.text and logprobs_of(a) is None for a in found):
+        raise invalid(
+            "logprobs were asked for, but the model does not say the text of each of its tokens; leave it out",
+            "logprobs",
+            "unsupported_parameter",
+        )
     if found:
         return found
     match result.stopped:
