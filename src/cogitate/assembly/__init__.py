@@ -13,6 +13,7 @@ from .result import Result, to_text
 from .resume import flow_from_header, plan_from_header, replay, replay_many, resume
 from .solving import solve, solve_async
 from .spec import SpecError, read
+from .streaming import streaming
 from .tasks import Asked, asked
 
 __all__ = [
@@ -50,5 +51,6 @@ __all__ = [
     "solve",
     "solve_async",
     "solve_many",
+    "streaming",
     "to_text",
 ]

@@ -13,6 +13,7 @@ from .confident import ConfidentVote
 from .diverse import DiverseTreeSearch
 from .escalation import Below, Cascade, Doubt, Escalate, Unanswered
 from .evolution import Evolution, Mating, Tournament, Truncation
+from .fusion import Fusion
 from .halving import Rungs, SuccessiveHalving
 from .lookahead import Lookahead
 from .mcts import MonteCarloTreeSearch
@@ -26,6 +27,7 @@ from .schedules import Constant, Linear, Schedule, Table, at
 from .select import SampleK, Selection, TopK, TopKSpread
 from .self_consistency import SelfConsistency
 from .stages import DONE, Resample, Until
+from .streamed import streamed
 from .until_good import SampleUntilGood
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "Doubt",
     "Escalate",
     "Evolution",
+    "Fusion",
     "KeepAll",
     "KvAwareCover",
     "Linear",
@@ -87,5 +90,6 @@ __all__ = [
     "counts_votes",
     "judged",
     "rollout",
+    "streamed",
     "verifier_grant",
 ]

@@ -13,6 +13,7 @@ from cogitate.core.protocols import Process, Scorer
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 
+from ._streaming import settle
 from .rollout import Lost, ending, judged, lose
 from .schedules import Schedule, at, check_count
 from .select import Selection, TopK
@@ -65,6 +66,9 @@ class BeamSearch:
     select: Selection = TopK()  # noqa: RUF009  (frozen, so it may be shared)
     distinct: bool = True
     """Leave out siblings with equal states."""
+    settle: bool = field(default=False, repr=False)
+    """Publish the text of a lone partial candidate as settled, where nothing else can win any more: only for a
+    search that stands alone."""
 
     def __post_init__(self) -> None:
         check_count("width", self.width)
@@ -144,6 +148,8 @@ class BeamSearch:
         harvest.partial = [*stuck, *going]
         if refused:
             harvest.lost.append(Lost("", refused[0].cause, refused[0].reason))
+        if self.settle and len(harvest.partial) == 1 and not (harvest.finished or harvest.spare):
+            await settle(harvest.partial[0].state)
         full = len(harvest.finished) >= at(self.width, depth + 1)
         if full or ended:
             return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cogitate.core.candidates import Artifact, Candidate, Ranking, Score
@@ -81,6 +81,8 @@ class Escalate:
     doubt: Doubt = Below(0.6)
     shares: tuple[float, ...] = ()
     """What part of what is left each level may spend; 1 where nothing is said."""
+    shown: bool = field(default=False, repr=False)
+    """Whether the last level is read while it writes: then it stands wherever it found anything."""
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -125,7 +127,8 @@ class Escalate:
         self, found: Sequence[Ranking[Artifact]], reasons: Sequence[str]
     ) -> Ranking[Artifact]:
         standing = len(found) - 1
-        if len(reasons) == len(found):  # all in doubt: the last that answered stands
+        read = self.shown and len(found) == len(self.levels) and bool(found[-1].items)
+        if len(reasons) == len(found) and not read:  # all in doubt: the last that answered stands
             answered = [i for i, r in enumerate(found) if not Unanswered()(r)]
             standing = answered[-1] if answered else standing
         order = [found[standing], *(r for i, r in enumerate(found) if i != standing)]
@@ -157,6 +160,8 @@ class Cascade:
     when: Doubt = Below(0.6)
     share: float = 1.0
     """What part of the grant the cheap one may spend at most."""
+    shown: bool = field(default=False, repr=False)
+    """Whether the dear one is read while it writes: then it stands wherever it found anything."""
 
     def __post_init__(self) -> None:
         _ = self._levels()
@@ -165,7 +170,7 @@ class Cascade:
         return await self._levels()(task, seed)
 
     def _levels(self) -> Escalate:
-        return Escalate((self.cheap, self.dear), self.when, (self.share,))
+        return Escalate((self.cheap, self.dear), self.when, (self.share,), self.shown)
 
 
 def shared(left: Budget, share: float) -> Budget:

@@ -16,6 +16,7 @@ from cogitate.assembly.own import function
 
 from . import (
     compositions,
+    fusing,
     populations,
     processes,
     programs,
@@ -41,6 +42,7 @@ TOPICS: Final = (
     trees,
     populations,
     revising,
+    fusing,
     compositions,
     programs,
     recipes,
