@@ -19,7 +19,7 @@ from .model import ChainModel
 from .pair import Pair, PairsWorld, pairs
 from .policy import first_error
 from .presets import PRESETS, preset
-from .riddle import Riddle, RiddleWorld, remembered, riddles
+from .riddle import RIDDLES, Riddle, RiddleWorld, remembered, riddles
 from .serving import WorldModel
 from .solution import Place, read_on
 from .tree import Tree, TreeWorld, trees
@@ -28,6 +28,7 @@ from .verifiers import step_scores
 
 __all__ = [
     "PRESETS",
+    "RIDDLES",
     "WAYS",
     "Bandit",
     "BanditWorld",

@@ -12,7 +12,8 @@ import functools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from cogitate.core.errors import InvalidInput
@@ -182,6 +183,18 @@ class RiddleWorld:
         return 1 / (1 + math.exp(-distance * seen))
 
 
+RIDDLES: Final[Mapping[str, RiddleWorld]] = MappingProxyType(
+    {
+        "riddles": RiddleWorld(),
+        "riddles_untaught": RiddleWorld(hint=0.0, distract=0.0, example=0.0, mislead=0.0),
+        "riddles_blind": RiddleWorld(auc=0.5),
+        "riddles_judged": RiddleWorld(auc=0.99),
+    }
+)
+"""Presets, laid down before any claim uses them: what is shown helps and misleads; nothing that is shown matters, where
+every claim about memory must fail; the verifier sees nothing; the verifier sees nearly everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Riddle:
     """One problem of the world."""
@@ -250,8 +263,6 @@ def remembered(
 
 
 def _foreign(world: RiddleWorld) -> RiddleWorld:
-    from dataclasses import replace
-
     return replace(world, seed=world.seed + 10_007)
 
 
