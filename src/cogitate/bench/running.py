@@ -70,6 +70,8 @@ class Summary:
     seconds: float
     stopped: str = ""
     """`interrupted` or `budget`, where something is left to be done."""
+    notes: tuple[str, ...] = ()
+    """What a person may want to know, such as that replies could not be kept."""
 
     @property
     def complete(self) -> bool:
@@ -85,7 +87,6 @@ class Sitting:
     folder: Folder
     stop: Stop
     tell: Tell
-    at_most: int
     progress: Progress = field(default_factory=Progress)
     purse: Purse = field(default_factory=Purse)
     charged: Usage = ZERO
@@ -93,7 +94,7 @@ class Sitting:
     seconds: dict[str, float] = field(default_factory=dict[str, float])
     """By file, of all sittings."""
     failing: int = 0
-    shown: float = 0.0
+    """Questions that failed one after another."""
 
 
 async def carry_out(
@@ -105,7 +106,7 @@ async def carry_out(
         CogitateError: where a model cannot be opened, a journal cannot be written, or the model is gone.
     """
     began = time.monotonic()
-    sitting = Sitting(laid, folder, stop or Stop(), tell or (lambda _: None), laid.grid.at_most)
+    sitting = Sitting(laid, folder, stop or Stop(), tell or (lambda _: None))
     known = timing(folder.path)
     sitting.seconds.update(known.seconds if known is not None else {})
     open_jobs = _left(sitting)
@@ -123,7 +124,7 @@ async def carry_out(
             _write_host(sitting)
     if stopped:
         _recount(sitting, open_jobs)
-    return Summary(sitting.progress, time.monotonic() - began, stopped)
+    return Summary(sitting.progress, time.monotonic() - began, stopped, replies.notes)
 
 
 def _left(sitting: Sitting) -> list[Job]:
@@ -146,7 +147,8 @@ def _left(sitting: Sitting) -> list[Job]:
 
 def _recount(sitting: Sitting, open_jobs: Sequence[Job]) -> None:
     """Questions are counted in their order; where a run is broken off, later ones may be finished, too."""
-    finished = sum(job.entry.rows for job in sitting.laid.jobs if job not in open_jobs)
+    files = {job.entry.file for job in open_jobs}
+    finished = sum(job.entry.rows for job in sitting.laid.jobs if job.entry.file not in files)
     sitting.progress.done = finished + sum(sitting.folder.done(job.entry) for job in open_jobs)
 
 
@@ -213,11 +215,11 @@ async def _batch(
                 listen=listen,
                 stop=sitting.stop,
             )
+            if done.problem:
+                raise CogitateError(done.problem)
             if sitting.stop.reason:
                 raise Interrupted(sitting.stop.reason)
         sitting.charged = sitting.charged + done.usage
-        if done.problem:
-            raise CogitateError(done.problem)
     finally:
         _share_time(sitting, tallies, time.monotonic() - began)
         shelf.close()
@@ -248,7 +250,7 @@ def _whole(
         results = each(
             source(),
             make,
-            at_most=sitting.at_most,
+            at_most=sitting.laid.grid.at_most,
             stream=lambda work: f"{work[0]}{SEPARATOR}{work[2].id}",
             codec=_PLAIN,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -267,6 +268,7 @@ def _concluded(summary: Summary, folder: Folder, chosen: argparse.Namespace) -> 
         "seconds": round(summary.seconds, 3),
         "stopped": summary.stopped,
         "complete": summary.complete,
+        "notes": list(summary.notes),
     }
     wrong, status = _verdict(summary)
     report = None if chosen.no_report or status == _INTERRUPTED else _report(folder, chosen)
@@ -285,6 +287,8 @@ def _concluded(summary: Summary, folder: Folder, chosen: argparse.Namespace) -> 
         )
         if report is not None:
             print(f"report: {report}")
+        for note in summary.notes:
+            print(f"note: {note}", file=sys.stderr)
     if wrong:
         complain(wrong)
     return status
