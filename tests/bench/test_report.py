@@ -23,6 +23,8 @@ from report_harness import (
 
 from cogitate.apps.cli import main
 from cogitate.bench.metrics.cells import table
+from cogitate.bench.metrics.curves import at_equal_cost
+from cogitate.bench.metrics.how_well import how_well
 from cogitate.bench.report import journal_files, no_journals, write
 from cogitate.bench.report.comparisons import baseline_line, compared
 from cogitate.bench.report.marking import clipped, in_markdown, in_script, visible
@@ -278,6 +280,56 @@ def test_the_baseline_is_the_one_asked_for() -> None:
     assert baseline_line(rows, "best_of") == "best_of(n={n}, scorer=prm())"
     flipped = compared(rows, "best_of")
     assert {c.baseline.line for c in flipped} == {"best_of(n={n}, scorer=prm())"}
+
+
+def two_models() -> Found:
+    """The run of one model, and a larger one that is right more often and generates thrice as much."""
+    small, large = made_run(60), made_run(60, seed=5)
+    cells = [
+        replace(
+            cell,
+            key=replace(cell.key, model="large"),
+            outcomes=tuple(
+                outcome(o.question, o.correct or i % 3 == 0, 3 * (cell.n or 1))
+                for i, o in enumerate(cell.outcomes)
+            ),
+        )
+        for cell in large.cells
+    ]
+    return replace(small, cells=(*small.cells, *cells))
+
+
+def test_a_larger_model_stands_beside_at_equal_cost(tmp_path: Path) -> None:
+    run = two_models()
+    _, markdown = written(run, tmp_path, larger="large")
+    start = markdown.index("### Beside large at equal cost")
+    block = markdown[start:].split("\n#")[0]
+    rows = [line for line in block.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == 8  # those of the small one
+    metrics = table(run)
+    for row, line in zip(metrics.of("sums", "small"), rows, strict=True):
+        found = at_equal_cost(metrics, row, "large", "tokens")
+        want = "–" if found.baseline is None else f"{100 * found.baseline.estimate:.1f}"
+        assert want in line.split("|")[5]
+    assert (
+        sum("nothing is known" in line for line in rows) == 4
+    )  # N = 1 and 2, cheaper than all of the large one
+    with pytest.raises(InvalidInput, match="the run has small, large"):
+        write(run, tmp_path, larger="huge", texts=no_texts)
+
+
+def test_lines_carry_their_model_where_there_are_several(tmp_path: Path) -> None:
+    page, _ = written(two_models(), tmp_path)
+    assert 'data-name="self_consistency · large"' in page
+    assert 'data-name="self_consistency · small"' in page
+
+
+def test_slopes_are_told(tmp_path: Path) -> None:
+    run = made_run()
+    _, markdown = written(run, tmp_path)
+    found = next(f for f in how_well(run, table(run)) if f.metric == "slope")
+    said = f"| slope | \\+{100 * found.value.estimate:.1f} \\[{100 * found.value.low:.1f}"
+    assert said in markdown
 
 
 # ------------------------------------------------------------------------------------------ sampling

@@ -36,6 +36,12 @@ def add_report(inner: Any) -> None:
         help="the strategy, or part of its name, that others are compared with (default: a majority vote)",
     )
     command.add_argument(
+        "--larger",
+        default="",
+        metavar="MODEL",
+        help="a model of the run, beside which the others stand at equal cost",
+    )
+    command.add_argument(
         "--questions",
         type=int,
         default=_QUESTIONS,
@@ -56,6 +62,7 @@ def execute_report(chosen: argparse.Namespace) -> int:
         chosen.out,
         directory=chosen.data,
         baseline=chosen.baseline,
+        larger=chosen.larger,
         questions=chosen.questions,
     )
     if chosen.json:

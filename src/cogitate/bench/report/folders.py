@@ -17,6 +17,7 @@ def report_folder(
     *,
     directory: Path | None = None,
     baseline: str = "",
+    larger: str = "",
     questions: int = QUESTIONS,
 ) -> tuple[Path, Path]:
     """Write the report of a run folder, finished or not.
@@ -26,13 +27,14 @@ def report_folder(
         out: where the report goes; by default into the run folder.
         directory: of the user's data, for the texts of the questions.
         baseline: the line that others are compared with, or part of it; by default a majority vote.
+        larger: label of a model beside which the others stand at equal cost.
         questions: how many questions get a page of their own.
 
     Returns:
         The paths of the HTML and of the Markdown file.
 
     Raises:
-        InvalidInput: where there is no run folder.
+        InvalidInput: where there is no run folder, or no such larger model in it.
         JournalError: where a journal is damaged.
     """
     folder = Folder.open(Path(path))
@@ -45,5 +47,6 @@ def report_folder(
         journals=journal_files(journals),
         texts=task_texts(directory),
         baseline=baseline,
+        larger=larger,
         questions=questions,
     )

@@ -10,6 +10,7 @@ from typing import Final
 from cogitate.bench.metrics.cells import Table as Metrics
 from cogitate.bench.metrics.cells import table
 from cogitate.bench.metrics.costs import NOTHING_KNOWN, shapes_of
+from cogitate.bench.metrics.how_well import how_well
 from cogitate.bench.results import Found, Timing
 from cogitate.bench.selection import SelectionTable, selection_table
 from cogitate.core.errors import InvalidInput
@@ -21,6 +22,7 @@ from .elements import Entry, Row, Table
 from .headline import findings, lead, title_of
 from .journals import Journals, Texts, no_journals, task_texts
 from .marking import clipped
+from .measures import equal_cost_blocks, measure_blocks
 from .naming import several, short_names
 from .page import page
 from .pages import Pages, pages_of
@@ -40,6 +42,7 @@ def write(
     journals: Journals = no_journals,
     texts: Texts | None = None,
     baseline: str = "",
+    larger: str = "",
     questions: int = QUESTIONS,
 ) -> tuple[Path, Path]:
     """Write `report.html` and `report.md`; what depends on the machine goes into `report-timing.md`.
@@ -52,13 +55,14 @@ def write(
         journals: where trees and texts of questions come from; without them their pages have none.
         texts: where the questions come from; by default the tasks, as far as their data are at hand.
         baseline: the line that others are compared with, or part of it; by default a majority vote.
+        larger: label of a model beside which the others stand at equal cost.
         questions: how many questions get a page of their own.
 
     Returns:
         The paths of the HTML and of the Markdown file.
 
     Raises:
-        InvalidInput: for a number of questions that a page cannot hold.
+        InvalidInput: for a number of questions that a page cannot hold, or an unknown larger model.
     """
     if not 0 <= questions <= _MOST_QUESTIONS:
         raise InvalidInput(
@@ -80,7 +84,7 @@ def write(
     naming = Naming(short_names(r.line or r.strategy for r in metrics.rows))
     pages = pages_of(found, naming.names, journals, texts or task_texts(), most=questions)
     title = title_of(found.card)
-    body = list(_body(found, metrics, selections, differences, naming))
+    body = list(_body(found, metrics, selections, differences, naming, larger))
     if waiting:
         body.insert(
             1, Words(f"{several(waiting, 'cell')} of the grid waited when this was written.")
@@ -100,11 +104,16 @@ def _body(
     selections: list[SelectionTable],
     differences: dict[str, list[Compared]],
     naming: Naming,
+    larger: str,
 ) -> Iterator[Block]:
+    measured = how_well(found, metrics)
     yield Words(lead(metrics, selections), "lead")
     yield Findings(tuple(findings(metrics, differences, selections, naming)))
     for place, task in enumerate(metrics.tasks):
         yield from task_blocks(task, place, metrics, differences[task], naming)
+        if larger:
+            yield from equal_cost_blocks(task, metrics, larger, naming)
+        yield from measure_blocks(task, measured, naming)
     for place, selection in enumerate(selections):
         yield from pool_blocks(place, selection, naming.slots)
     yield from provenance(found.card)
