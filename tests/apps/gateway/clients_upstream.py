@@ -22,7 +22,7 @@ def text_of(body):
         return json.dumps(CITY)
     if "17 + 25" in whole:
         begun = "".join(str(m.get("content")) for m in messages if m["role"] == "assistant")
-        return "".join(step for step in STEPS if step.strip() not in begun)
+        return "".join(s for s in STEPS if s.strip() not in begun) or "".join(STEPS)
     if messages[-1]["role"] == "tool":
         return f"The tool says {messages[-1]['content']}."
     return "".join(WORDS)
@@ -86,12 +86,10 @@ class Model:
         if "messages" not in body:
             return self.older(body)
         text, calls = text_of(body), calls_of(body)
-        seed = body.get("seed") or 0
-        count = body.get("n") or 1
-        texts = [
-            cut(("" if count == 1 else f"{seed + at}: ") + text, body.get("stop"))
-            for at in range(count)
-        ]
+        seed, count = body.get("seed") or 0, body.get("n") or 1
+        differ = "differently" in str(body["messages"][-1]["content"])
+        starts = [f"{seed + at}: " if differ else "" for at in range(count)]
+        texts = [cut(start + text, body.get("stop")) for start in starts]
         if body.get("stream"):
             return await self.stream(body, request, texts, calls)
         message = {"tool_calls": calls, "content": None} if calls else {}

@@ -166,10 +166,11 @@ def serving(
     with looping() as run:
         runner, port = run(_listening(upstream))
         file = tmp_path / "cogitate.toml"
+        names = "" if settings.startswith("models = ") else 'models = ["up"]\n'
         file.write_text(
             f'[endpoints.up]\nbase_url = "http://127.0.0.1:{port}/v1"\nmodel = "up-model"\n'
-            f'dialect = "{dialect}"\nkey_variable = "UP_KEY"\n[gateway]\nmodels = ["up"]\n'
-            + settings
+            f'dialect = "{dialect}"\nkey_variable = "UP_KEY"\n[gateway]\n{names}'
+            + settings.replace("PORT", str(port))
         )
         known = {"UP_KEY": "upstream-secret-key"} | (environment or {})
         configuration = load(file, environment=known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -39,6 +40,10 @@ _LACKING: Final = (
     ("constraint", "response_format"),
 )
 """What an engine says that it lacks, and the field that asked for it."""
+
+_ADDRESS: Final = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;]")
+_REQUEST: Final = re.compile(r"refused the request with 4\d\d")
+_KEY: Final = re.compile(r"refused the key|wants a key")
 
 
 class Refused(Exception):
@@ -112,9 +117,16 @@ def of_error(error: CogitateError, param: str | None = None) -> Refused:
 
 
 def of_failure(failure: Failed) -> Refused:
-    """What a client is told where the upstream server failed."""
+    """What a client is told where the upstream server failed; never where that server is."""
+    text = _ADDRESS.sub("the server of the model", str(failure))
     status = _STATUSES.get(failure.kind, 502)
-    text = str(failure)
+    if failure.kind == "refused" and _REQUEST.search(text):
+        status = 400  # sending it again would not help, as it may after a 502
+    elif failure.kind == "missing" or _KEY.search(text):
+        text = (
+            "the server of the model cannot be used; the operator of this gateway must look at its address, "
+            "model and key"
+        )
     lacks = failure.kind == "unsupported"
     return Refused(
         status,

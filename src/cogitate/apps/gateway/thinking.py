@@ -240,8 +240,9 @@ def answers_of(result: Result, wanted: Wanted, failure: Failed | None) -> list[A
             "logprobs",
             "unsupported_parameter",
         )
-    if found:
-        return found
+    unfit = failure is not None and failure.kind == "unsupported"
+    if found and not (unfit and not result.stopped and not any(a.complete for a in found)):
+        return found  # else the server cannot do what the strategy needs, and a beginning is no answer
     match result.stopped:
         case "budget":
             return [Artifact("", complete=False)]
