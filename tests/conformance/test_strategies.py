@@ -6,7 +6,6 @@ scorer at least once, with sampled prefixes and cuts; the full product with ever
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -118,6 +117,7 @@ SEARCHES: dict[str, tuple[Any, int]] = {
     "refinement": (Refinement(rounds=2, width=2, stop_unchanged=False), 2),
     "refinement_last": (Refinement(rounds=2, width=2, accept="last"), 2),
     "balanced": (BalancedTreeSearch(width=5, depth=6), 5),
+    "kv_aware_cover": (BalancedTreeSearch(width=5, depth=6, retain=KvAwareCover()), 5),
     "pruned": (BalancedTreeSearch(width=5, depth=6, retain=KvAwareCover(1.0, 0.0)), 5),
     "evolution": (Evolution(Table((4, 3)), generations=2, elites=1), 4),
     "fusion": (Fusion(BestOf(4), show=2), 4),
@@ -127,11 +127,6 @@ SEARCHES: dict[str, tuple[Any, int]] = {
         4,
     ),
 }
-if importlib.util.find_spec("scipy") is not None:
-    SEARCHES["kv_aware_cover"] = (
-        BalancedTreeSearch(width=5, depth=6, retain=KvAwareCover(cost=1.0, coverage=1.0)),
-        5,
-    )
 PROCESSES: dict[str, Any] = {  # small caps, so that cuts of the budget fall inside the run
     "answer": Answer(logprobs=5, max_tokens=80),
     "reasoning": Reasoning(Boundaries(max_steps=8, max_step_tokens=24), logprobs=5),
@@ -214,14 +209,13 @@ def rows() -> list[Case]:
             engine=engine,
         )
     )
-    if "kv_aware_cover" in SEARCHES:
-        covering = Solve(
-            PROCESSES["reasoning"],
-            Clustered(ProcessReward(), 0.4),
-            SEARCHES["kv_aware_cover"][0],
-            ScoredVote(),
-        )
-        found.append(Case("ets", covering, together=5, engine=engine))
+    covering = Solve(
+        PROCESSES["reasoning"],
+        Clustered(ProcessReward(), 0.4),
+        SEARCHES["kv_aware_cover"][0],
+        ScoredVote(),
+    )
+    found.append(Case("ets", covering, together=5, engine=engine))
     arms = Route(ByAgreement(PROCESSES["answer"], (0.75,), samples=3), levels)
     talk = ToolUse((Tool("length", ("text",)),), turns=3, max_tokens=24)
     found += [

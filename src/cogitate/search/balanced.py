@@ -14,7 +14,7 @@ from cogitate.core.protocols import Process, Scorer
 from cogitate.core.seeds import Seed
 from cogitate.core.task import Task
 from cogitate.rules.balancing import balanced
-from cogitate.rules.covering import SOLVER_NODES, cover
+from cogitate.rules.covering import SOLVER_NODES, TABLED, cover
 
 from .rollout import Lost, ending, judged, lose
 from .schedules import Schedule, at, check_count
@@ -85,11 +85,6 @@ class KvAwareCover:
                     f"{name}={getattr(self, name)} was asked for; it is a number of at least 0"
                 )
         check_count("solver_nodes", self.solver_nodes)
-        if self.cost and self.coverage and find_spec("scipy") is None:
-            raise InvalidInput(
-                "covering meanings at a cost was asked for, which SciPy solves and which is not installed; "
-                "pip install 'cogitate[fit]', or set coverage=0 to prune by weight and nodes alone"
-            )
 
     def __call__(
         self,
@@ -98,6 +93,11 @@ class KvAwareCover:
         lines: Sequence[tuple[str, ...]],
     ) -> Sequence[int]:
         clusters = [_cluster(leaf) for leaf in leaves] if self.coverage else [None] * len(leaves)
+        if len(set(clusters)) > TABLED and find_spec("scipy") is None:
+            raise InvalidInput(
+                f"{len(set(clusters))} clusters of meanings were to be covered; for more than {TABLED} SciPy is "
+                "needed: pip install 'cogitate[fit]', or set coverage=0 to prune by weight and nodes alone"
+            )
         return cover(
             weights,
             lines,
