@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -172,7 +172,7 @@ def given(chosen: Assembled, functions: Mapping[str, Function]) -> Assembled:
     if chosen.factory is function and not held:
         name = str(chosen.argument("name"))
         held = MappingProxyType({name: functions[name]} if name in functions else {})
-    return Assembled(chosen.factory, arguments, held)
+    return replace(chosen, arguments=arguments, functions=held)
 
 
 def _name(own: Function) -> str:

@@ -24,6 +24,11 @@ class Streamed(Assembled):
         marked = streamed(made)
         return made if marked is None else marked
 
+    def with_argument(self, name: str, value: Any) -> Assembled:
+        """The same with one argument changed, still told while it writes."""
+        changed = super().with_argument(name, value)
+        return Streamed(changed.factory, changed.arguments, changed.functions)
+
     __str__ = Assembled.__str__
     __repr__ = Assembled.__str__
 
