@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from cogitate.core.errors import InvalidInput
-from cogitate.rules.lexical import leaks
+from cogitate.rules.lexical import runs
 
 MAX_LINE_BYTES: Final = 1 << 20
 
@@ -56,7 +57,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.entries)
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 over all passages."""
         found = hashlib.sha256()
@@ -66,11 +67,13 @@ class Corpus:
 
     def without(self, texts: Sequence[str]) -> Corpus:
         """The corpus less what shares a long run of words with one of these texts: no question finds itself."""
+        # Once for all texts, not once for each passage: a corpus may be large, and the texts many.
+        taken = frozenset[tuple[str, ...]]().union(*(runs(text) for text in texts))
         return Corpus(
             tuple(
                 e
                 for e in self.entries
-                if not leaks(e.seen, texts) and not (e.context and leaks(e.context, texts))
+                if taken.isdisjoint(runs(e.seen)) and taken.isdisjoint(runs(e.context))
             )
         )
 
