@@ -132,6 +132,15 @@ def own_task(folder: Path, preset: str = "", broken: bool = False) -> str:
     return str(folder / "mine.toml")
 
 
+def test_models_of_roles_are_one_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    roles = ["--model", f"policy={SIM}", "--model", "judge=fake"]
+    given = ["--task", WORLD, *roles, "--strategy", "best_of(n=2, scorer=judge())", "--plan"]
+    assert main(["bench", "run", *given, "--json", "--out", str(tmp_path / "out")]) == 0
+    (cell,) = json.loads(capsys.readouterr().out)["cells"]
+    assert cell["model"] == SIM
+    assert cell["calls"] == 4 * (2 + 2)
+
+
 STRATEGIES = ["greedy", *(f"best_of(n={n})" for n in range(1, 6)), "best_off(n=2)"]
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

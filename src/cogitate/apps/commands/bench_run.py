@@ -67,7 +67,7 @@ def _add_grid(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("grid", "instead of a file; lists are split at commas")
     for name, metavar, said in (
         ("task", "NAME", "a task; `cogitate bench tasks` lists them"),
-        ("model", "[LABEL=]SPEC", "a model, perhaps under a label"),
+        ("model", "[LABEL=]SPEC", "a model, perhaps under a label; or all of them as ROLE=SPEC"),
         ("strategy", "SPEC", "a strategy, perhaps with {n}"),
         ("vary", "NAME=LIST", "values of another variable of the strategies, such as w=1,2,4"),
         ("select", "METHOD", "with --samples: majority, best_of(scorer=prm()), …"),
@@ -199,12 +199,19 @@ def _raw(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _models(given: list[str]) -> Any:
-    """The models by label; `LABEL=SPEC` is split only where the left side is a plain word."""
+    """The models by label; `LABEL=SPEC` is split only where the left side is a plain word.
+
+    Where all labels are roles, as `solve` takes them, they are the roles of one model.
+    """
+    from cogitate.assembly.configuration import ROLES
+
     labelled: dict[str, str] = {}
     for spec in given:
         label, equals, rest = spec.partition("=")
         plain = bool(equals) and re.fullmatch(r"[\w.-]+", label.strip()) is not None
         labelled[label.strip() if plain else spec] = rest.strip() if plain else spec
+    if "policy" in labelled and set(labelled) <= set(ROLES):
+        return {labelled["policy"]: labelled}
     return labelled
 
 
