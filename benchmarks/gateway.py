@@ -7,8 +7,8 @@
 An upstream in a process of its own answers every chat completion at once with the same few words. In front of
 it, each in a process of its own: `bare`, a Starlette route that posts the body on by aiohttp and sends the reply
 back; our pass-through; our `best_of(n=8, scorer=majority())`, eight upstream calls a request; with --peers
-its_hub 1.2.0 (self-consistency over 1 and 8) and litellm's proxy, in environments of their own. All are one
-worker of uvicorn with uvloop and httptools. Clients are connections kept alive that send their next request when
+its_hub 1.2.0 (self-consistency over 1 and 8) as its extra installs it, and `tuned`, with uvloop and httptools as
+the bare hop and we have them; and litellm's proxy, in environments of their own. All are one worker. Clients are connections kept alive that send their next request when
 the last is answered. Rounds are interleaved; cells are medians over rounds.
 """
 
@@ -122,7 +122,8 @@ ITS_HUB = """
 import sys, logging, uvicorn
 logging.disable(logging.CRITICAL)
 from its_hub.integration.iaas.app import app
-uvicorn.run(app, port=int(sys.argv[1]), log_level="critical", access_log=False)
+loop, http = ("uvloop", "httptools") if sys.argv[2] == "tuned" else ("asyncio", "h11")
+uvicorn.run(app, port=int(sys.argv[1]), loop=loop, http=http, log_level="critical", access_log=False)
 """
 PEERS = {
     "its_hub": ("its_hub-iaas-1.2.0", ("its_hub[iaas]==1.2.0", "httptools", "uvloop")),
@@ -295,26 +296,26 @@ def started(
 def peers(
     servers: Servers, folder: Path, url: str, asked: Any
 ) -> dict[str, tuple[int, bytes, str]]:
-    port = free_port()
-    servers.start([str(peer_python(folder, "its_hub")), "-c", ITS_HUB, str(port)], port)
-    said = {
-        "endpoint": f"{url}/v1",
-        "api_key": "none",
-        "model": MODEL,
-        "alg": "self-consistency",
-        "regex_patterns": [r"#### (\d+)"],
-        "budget": 8,
-    }
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/configure",
-        json.dumps(said).encode(),
-        {"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request).read()
-    found = {
-        "its_hub, budget 1": (port, asked(MODEL), "x-its-budget: 1\r\n"),
-        "its_hub, budget 8": (port, asked(MODEL), "x-its-budget: 8\r\n"),
-    }
+    found: dict[str, tuple[int, bytes, str]] = {}
+    for way, name in (("stock", "its_hub"), ("tuned", "its_hub tuned")):
+        port = free_port()
+        servers.start([str(peer_python(folder, "its_hub")), "-c", ITS_HUB, str(port), way], port)
+        said = {
+            "endpoint": f"{url}/v1",
+            "api_key": "none",
+            "model": MODEL,
+            "alg": "self-consistency",
+            "regex_patterns": [r"#### (\d+)"],
+            "budget": 8,
+        }
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/configure",
+            json.dumps(said).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request).read()
+        found[f"{name}, budget 1"] = (port, asked(MODEL), "x-its-budget: 1\r\n")
+        found[f"{name}, budget 8"] = (port, asked(MODEL), "x-its-budget: 8\r\n")
     config = servers.folder / "litellm.yaml"
     config.write_text(
         f"model_list:\n- model_name: {MODEL}\n  litellm_params:\n    model: openai/{MODEL}\n"

@@ -255,6 +255,14 @@ def test_several_choices_stream_one_after_another(toy):
     assert texts[0] != texts[1]
 
 
+def test_a_stream_opens_no_choice_that_it_does_not_close(toy):
+    found, _ = events(toy("best_of(n=1, scorer=majority())@toy", stream=True, n=3).text)
+    choices = [c for e in found[:-1] for c in e["choices"]]
+    assert {c["index"] for c in choices} == {0}
+    assert choices[0]["delta"]["role"] == "assistant"
+    assert choices[-1]["finish_reason"] == "stop"
+
+
 def streamed(pieces, gate=None):
     """An upstream that streams these texts, the last one once the gate opens."""
 

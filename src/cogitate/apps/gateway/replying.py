@@ -68,11 +68,10 @@ class Said:
 
     # --------------------------------------------------------------------------- streams
 
-    def opening(self, count: int) -> Iterator[dict[str, Any]]:
-        """The chunks that say who speaks."""
+    def opening(self, index: int) -> Iterator[dict[str, Any]]:
+        """The chunk that says who speaks, with which each choice of a chat begins."""
         if self.chat:
-            for index in range(count):
-                yield self._chunk(index, {"role": "assistant", "content": ""})
+            yield self._chunk(index, {"role": "assistant", "content": ""})
 
     def piece(self, index: int, text: str) -> dict[str, Any]:
         """A piece of the answer."""

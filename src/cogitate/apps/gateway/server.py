@@ -9,10 +9,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import unquote
 
 from cogitate.core.errors import CogitateError
-from cogitate.core.usage import ZERO
 
 from .accounts import Accounts, Admission, Refusal
 from .bodies import Gone, parsed, read_body, too_slow
@@ -197,15 +195,14 @@ class Gateway:
         status = turn.status or sender.status or 500
         answerer = turn.answerer
         strategy = str(answerer.strategy) if answerer.strategy is not None else ""
-        if status < 400 or turn.usage != ZERO or status in (499, 503, 504):
-            await admission.charge(
-                turn.usage,
-                status=status,
-                model=answerer.model,
-                strategy=strategy,
-                seconds=seconds,
-                prompt=prompt,
-            )
+        await admission.charge(
+            turn.usage,
+            status=status,
+            model=answerer.model,
+            strategy=strategy,
+            seconds=seconds,
+            prompt=prompt,
+        )
         named = answerer.strategy.name if answerer.strategy is not None else ""
         self.metrics.ended(answerer.model, named, status, seconds, turn.meter.own_ms, turn.usage)
 
@@ -333,7 +330,7 @@ def _asked(path: str) -> tuple[bool, str] | None:
     if rest == "/v1":
         return chat, ""
     if rest.startswith(_STRATEGIES) and rest.endswith("/v1"):
-        return chat, unquote(rest[len(_STRATEGIES) : -len("/v1")])
+        return chat, rest[len(_STRATEGIES) : -len("/v1")]
     return None
 
 

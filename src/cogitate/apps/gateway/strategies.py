@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cogitate.assembly.gateway_settings import GatewaySettings
 
     from .choosing import Choosing
-    from .live import Hub
+    from .live import Hub, Watched
     from .shared import Store
     from .turning import Turn
 
@@ -84,15 +84,8 @@ class Strategies:
         wanted = context.wanted
         streams = wanted.stream and wanted.candidates == 1 and not wanted.shows_logprobs
         plan, streams = self._thinking.plan(context, models, streamed=streams)
-        watched = self._hub.begin(
-            turn.id,
-            title=wanted.task.question[:_TITLE],
-            strategy=str(context.strategy),
-            model=context.name,
-            budget=context.budget,
-            key=context.key,
-        )
-        hearing = Hearing(listeners=[watched])
+        watched = self._watched(turn.id, context) if self._settings.live else None
+        hearing = Hearing(listeners=[] if watched is None else [watched])
         error = "it was cut"
         answer, stopped = "", ""
         try:
@@ -107,7 +100,18 @@ class Strategies:
         finally:
             if turn.usage.calls == 0:
                 turn.usage = hearing.usage
-            watched.end(answer, stopped=stopped, error=error)
+            if watched is not None:
+                watched.end(answer, stopped=stopped, error=error)
+
+    def _watched(self, id: str, context: Context) -> Watched:
+        return self._hub.begin(
+            id,
+            title=context.wanted.task.question[:_TITLE],
+            strategy=str(context.strategy),
+            model=context.name,
+            budget=context.budget,
+            key=context.key,
+        )
 
     def _context(self, turn: Turn) -> Context:
         wanted, strategy = turn.wanted, turn.answerer.strategy
@@ -158,7 +162,8 @@ class Strategies:
             async for text in waited(hearing, work):
                 if not sender.open:
                     await sender.begin(200, headers)
-                    await sender.piece(b"".join(map(event, said.opening(wanted.candidates))))
+                if text and not sent:
+                    await sender.piece(b"".join(map(event, said.opening(0))))
                 if text:
                     sent += text
                     await sender.piece(event(said.piece(0, text)))
@@ -175,8 +180,6 @@ class Strategies:
             )
         if not sender.open:
             await sender.begin(200, headers)
-            opening = b"".join(map(event, said.opening(len(answers))))
-            await sender.piece(opening) if opening else None
         await sender.end(self._last(turn, said, answers, sent))
         return result
 
@@ -184,7 +187,10 @@ class Strategies:
         wanted = _wanted(turn)
         chunks: list[bytes] = []
         for index, artifact in enumerate(answers):
-            rest = artifact.text[len(sent) :] if index == 0 else artifact.text
+            begun = sent if index == 0 else ""
+            rest = artifact.text[len(begun) :]
+            if not begun:
+                chunks += map(event, said.opening(index))
             closing = said.closing(index, artifact, rest, shows_logprobs=wanted.shows_logprobs)
             chunks += map(event, closing)
         if wanted.include_usage:
