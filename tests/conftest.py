@@ -36,3 +36,8 @@ def no_ambient_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COGITATE_CONFIG", "COGITATE_MODEL", "COGITATE_STRATEGY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COGITATE_CACHE", "off")  # nor does a reply of another run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update-golden`: write the journals of recipes anew, after a deliberate change."""
+    parser.addoption("--update-golden", action="store_true", help="write golden journals anew")
