@@ -24,8 +24,10 @@ def outcome(question: str, right: bool, n: int, text: str = "") -> Outcome:
     """One answer, with the usage of n samples by two roles."""
     spent = {"policy": Usage(tokens_in=20 * n, tokens_out=40 * n, calls=n)}
     spent["verifier"] = Usage(tokens_in=60 * n, calls=n)
+    missed = n > 2 and question.endswith(("1", "3", "7"))  # a right one is there and not chosen
+    held = n * right or int(missed)
     said = text or ("42" if right else "41")
-    return Outcome(question, said, right, usage=spent, candidates=n, candidates_correct=n * right)
+    return Outcome(question, said, right, usage=spent, candidates=n, candidates_correct=held)
 
 
 def made_run(

@@ -208,11 +208,20 @@ def test_clipping_keeps_both_ends_and_whole_words() -> None:
 def test_every_number_of_the_table_is_the_metrics_own(tmp_path: Path) -> None:
     run = made_run()
     page, markdown = written(run, tmp_path)
-    for row in table(run).rows:
-        value = row.accuracy
-        said = f"{100 * value.estimate:.1f}", f"[{100 * value.low:.1f}, {100 * value.high:.1f}]"
-        assert f">{said[0]} <small>{said[1]}</small>" in page
-        assert f"{said[0]} \\{said[1]}" in markdown or f"**{said[0]}** \\{said[1]}" in markdown
+    start = markdown.index("| strategy | N | accuracy, % | coverage, % |")
+    lines = [line.split("|")[1:-1] for line in markdown[start:].split("\n\n")[0].splitlines()[2:]]
+    rows = table(run).rows
+    assert len(lines) == len(rows) == 8
+    for row, cells in zip(rows, lines, strict=True):
+        said = [cell.strip().replace("*", "").replace("\\", "") for cell in cells]
+        assert said[1] == str(row.n)
+        for value, cell in ((row.accuracy, said[2]), (row.any_right, said[3])):
+            want = f"{100 * value.estimate:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+            assert cell == want
+            assert want.replace(" [", " <small>[") in page
+        assert said[4].startswith(f"{row.questions} ×")
+    best = [cells for cells in lines if "**" in cells[2]]
+    assert [cells[1].strip() for cells in best] == ["8"]
 
 
 def test_coverage_stands_apart(tmp_path: Path) -> None:
@@ -272,6 +281,20 @@ def test_a_difference_is_real_only_after_adjusting() -> None:
     assert by_size[2].real
     assert all(c.adjusted >= c.difference.p for c in found)
     assert all(c.row.n == c.baseline.n for c in found)
+
+
+def test_one_of_many_comparisons_is_not_real_by_its_own_p_value() -> None:
+    def cell(name: str, right: int) -> Cell:
+        held = tuple(outcome(f"q{i}", i < right, 1) for i in range(60))
+        return Cell(Key("t", "m", name, Budget(), 0), held, name, 1)
+
+    cells = (cell("majority", 20), cell("better", 27), *(cell(f"same{i}", 20) for i in range(8)))
+    found = {c.row.strategy: c for c in compared(table(Found({}, cells)).rows)}
+    alone = {c.row.strategy: c for c in compared(table(Found({}, cells[:2])).rows)}
+    assert found["better"].difference.p == alone["better"].difference.p < 0.05
+    assert found["better"].difference.low > 0
+    assert alone["better"].real
+    assert not found["better"].real
 
 
 def test_the_baseline_is_the_one_asked_for() -> None:

@@ -116,9 +116,12 @@ def test_marks_lie_where_their_values_are() -> None:
     chart = Chart(
         "c", "t", "d", counts([1, 4], "N"), Axis("y", 0, 1, ((0, "0"), (1, "100"))), (series,)
     )
-    marks = elements(drawn(chart, 800, 400)).findall(f".//{SVG}path[@data-told]")
+    root = elements(drawn(chart, 800, 400))
+    marks = root.findall(f".//{SVG}path[@data-told]")
     places = [(float(m.get("data-x") or 0), float(m.get("data-y") or 0)) for m in marks]
     (x0, y0), (x1, y1), (x2, y2) = places
+    lines = [e.get("d") or "" for e in root.findall(f"{SVG}path[@class='grid']")]
+    assert [float(re.findall(r" ([\d.]+)H", d)[0]) for d in lines] == [y0, y2]
     assert x0 < x1 < x2
     assert y0 > y1 > y2
     assert x1 == pytest.approx((x0 + x2) / 2, abs=0.1)
@@ -140,6 +143,14 @@ def test_coverage_and_accuracy_share_no_chart() -> None:
     assert shown is not None
     assert shown.chart.y.label.startswith("coverage")
     assert all(series.dashed for series in shown.chart.series)
+
+
+def test_curves_that_are_not_drawn_are_told_and_in_the_numbers() -> None:
+    view = curve_view("v", [curve(f"line{i}", [0.1, 0.2]) for i in range(15)], Slots())
+    assert view is not None
+    assert len(view.chart.series) == 12
+    assert view.note.startswith("3 more curves")
+    assert sum(len(row.entries) == 1 for row in view.data.rows) == 15
 
 
 def test_a_line_has_one_colour_in_all_charts() -> None:

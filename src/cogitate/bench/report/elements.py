@@ -118,6 +118,8 @@ class View:
     name: str
     chart: Chart
     data: Table
+    note: str = ""
+    """What is not drawn."""
 
 
 def charts_html(id: str, legend: str, views: Sequence[View]) -> Iterator[str]:
@@ -145,6 +147,8 @@ def _figure(view: View) -> Iterator[str]:
     yield drawn(view.chart, *SMALL, letters=True)
     yield "</figure>"
     yield from _key(view.chart)
+    if view.note:
+        yield f'<p class="note">{escaped(view.note)}</p>'
     yield "<details><summary>The numbers of this chart</summary>"
     yield from view.data.html()
     yield "</details>"

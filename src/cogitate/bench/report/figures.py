@@ -14,6 +14,7 @@ from cogitate.rules.frontier import pareto
 from .axes import Axis, amount, costs, counts, shares
 from .chart import Chart, Point, Series
 from .elements import Entry, Row, Table, View
+from .naming import several
 
 UNITS: Final = {
     "n": ("samples", "samples or width a question (N)"),
@@ -70,11 +71,12 @@ def curve_view(
     slots: Slots,
 ) -> View | None:
     """Curves over one unit, all of one kind and unit; `None` where there is nothing to draw."""
-    shown = [c for c in curves if any(_is_shown(p, c.unit) for p in c.points)][:_MOST]
-    if not shown:
+    known = [c for c in curves if any(_is_shown(p, c.unit) for p in c.points)]
+    if not known:
         return None
+    shown = known[:_MOST]
     unit, kind = shown[0].unit, shown[0].kind
-    if any((c.unit, c.kind) != (unit, kind) for c in shown):
+    if any((c.unit, c.kind) != (unit, kind) for c in known):
         raise TypeError("curves over several units, or of accuracy and of coverage, share no chart")
     points = [p for c in shown for p in c.points if _is_shown(p, unit)]
     what = (
@@ -92,7 +94,18 @@ def curve_view(
         y,
         tuple(_series(c, slots, dashed=kind == "coverage") for c in shown),
     )
-    return View("N" if unit == "n" else short, chart, _data(shown, kind, unit))
+    return View(
+        "N" if unit == "n" else short, chart, _data(known, kind, unit), _left(known[_MOST:])
+    )
+
+
+def _left(curves: Sequence[Curve[Any]]) -> str:
+    if not curves:
+        return ""
+    return (
+        f"{several(len(curves), 'more curve')} would not be told apart and {'is' if len(curves) == 1 else 'are'} not "
+        "drawn; their numbers stand below."
+    )
 
 
 def _axis(values: Sequence[float], unit: str, label: str) -> Axis:
