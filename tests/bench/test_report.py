@@ -27,7 +27,9 @@ from cogitate.bench.metrics.curves import at_equal_cost
 from cogitate.bench.metrics.how_well import how_well
 from cogitate.bench.report import journal_files, no_journals, write
 from cogitate.bench.report.comparisons import baseline_line, compared
+from cogitate.bench.report.figures import in_unit
 from cogitate.bench.report.marking import clipped, in_markdown, in_script, visible
+from cogitate.bench.report.pages import pages_of
 from cogitate.bench.report.sampling import ALL, NONE, SPLIT, chosen_questions
 from cogitate.bench.results import Cell, Found, Key
 from cogitate.core.errors import InvalidInput
@@ -283,13 +285,18 @@ def test_a_difference_is_real_only_after_adjusting() -> None:
     assert all(c.row.n == c.baseline.n for c in found)
 
 
-def test_one_of_many_comparisons_is_not_real_by_its_own_p_value() -> None:
+def test_one_of_many_comparisons_is_not_real_by_its_own_p_value(tmp_path: Path) -> None:
     def cell(name: str, right: int) -> Cell:
         held = tuple(outcome(f"q{i}", i < right, 1) for i in range(60))
         return Cell(Key("t", "m", name, Budget(), 0), held, name, 1)
 
     cells = (cell("majority", 20), cell("better", 27), *(cell(f"same{i}", 20) for i in range(8)))
     found = {c.row.strategy: c for c in compared(table(Found({}, cells)).rows)}
+    many, _ = written(Found({}, cells), tmp_path / "many")
+    assert "No difference to majority at the same N is real" in many
+    assert "Really" not in many
+    few, _ = written(Found({}, cells[:2]), tmp_path / "few")
+    assert "Really better than majority at the same N are better" in few.replace("\u00a0", " ")
     alone = {c.row.strategy: c for c in compared(table(Found({}, cells[:2])).rows)}
     assert found["better"].difference.p == alone["better"].difference.p < 0.05
     assert found["better"].difference.low > 0
@@ -334,6 +341,7 @@ def test_a_larger_model_stands_beside_at_equal_cost(tmp_path: Path) -> None:
         found = at_equal_cost(metrics, row, "large", "tokens")
         want = "–" if found.baseline is None else f"{100 * found.baseline.estimate:.1f}"
         assert want in line.split("|")[5]
+        assert line.split("|")[3].strip() == in_unit(found.cost, "tokens")
     assert (
         sum("nothing is known" in line for line in rows) == 4
     )  # N = 1 and 2, cheaper than all of the large one
@@ -385,6 +393,13 @@ def test_every_task_has_its_share_of_pages() -> None:
     chosen, total = chosen_questions(cells, 6)
     assert total == 52
     assert [c.task for c in chosen] == ["first"] * 4 + ["second"] * 2
+
+
+def test_every_task_has_its_share_of_trees() -> None:
+    cells = cells_of({f"a{i}": "10" for i in range(9)}, "first") + cells_of({"b0": "10"}, "second")
+    pages = pages_of(Found({}, tuple(cells)), {}, made_journals, no_texts, most=10, trees=3)
+    with_trees = [q["id"] for q in pages.questions if any(row[8] >= 0 for row in q["answers"])]
+    assert with_trees == ["a0", "a1", "b0"]
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
