@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ pytest.importorskip("uvicorn")
 openai = pytest.importorskip("openai")
 pydantic = pytest.importorskip("pydantic")
 
+from aiohttp import web  # noqa: E402
 from clients_upstream import CITY, WORDS, Model  # noqa: E402
 from gateway_harness import QUESTION, eventually, serving  # noqa: E402
 
@@ -406,25 +412,31 @@ def test_a_strategy_that_the_server_cannot_carry_out_is_refused(client):
     assert "continuation" in refused.value.message
 
 
-@pytest.mark.parametrize("model", EITHER)
-def test_a_stream_that_breaks_off_raises(served, client, model):
-    async def broken(body, request):
-        from aiohttp import web
+async def broken(body: Any, request: Any) -> Any:
+    """A stream whose connection is cut after a word."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    piece = {"index": 0, "delta": {"role": "assistant", "content": "Oaks"}, "finish_reason": None}
+    value = answer("") | {"object": "chat.completion.chunk", "choices": [piece]}
+    await response.write(b"data: " + json.dumps(value).encode() + b"\n\n")
+    await asyncio.sleep(0.05)
+    request.transport.abort()
+    return response
 
-        if not body.get("stream"):
-            return 400
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        piece = {"index": 0, "delta": {"role": "assistant", "content": "Oaks"}}
-        value = answer("") | {"object": "chat.completion.chunk", "choices": [piece]}
-        await response.write(b"data: " + json.dumps(value).encode() + b"\n\n")
-        await asyncio.sleep(0.05)
-        request.transport.abort()
-        return response
 
+def test_a_stream_that_breaks_off_raises(served, client):
     served.model.before = broken
-    with pytest.raises((openai.APIError, openai.APIStatusError)):
-        chunks(client, model)
+    with pytest.raises(openai.APIError) as failed:
+        chunks(client)
+    assert failed.value.code == "upstream_cut"
+
+
+def test_a_stream_that_breaks_off_is_gone_on_with_under_a_strategy(served, client):
+    served.model.before = lambda body, request: (
+        broken(body, request) if len(served.upstream.bodies) == 1 else None
+    )
+    assert said_in(chunks(client, "greedy()@up")) == OAKS
+    assert len(served.upstream.bodies) == 2
 
 
 @pytest.mark.parametrize("model", EITHER)
@@ -541,3 +553,23 @@ def test_the_clients_retry_waits_as_long_as_it_is_told(keyed):
         assert time.monotonic() - start > 0.9
         first.join(5)
     assert len(keyed.upstream.bodies) == 2
+
+
+# ---------------------------------------------------------------------------------- litellm
+
+
+@pytest.mark.slow  # loading it takes seconds
+def test_litellm_is_a_client_too(served):
+    if find_spec("litellm") is None:
+        pytest.skip("needs litellm")
+    script = Path(__file__).with_name("clients_litellm.py")  # apart: it drops loops and sockets
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script, f"{served.url}/v1", *EITHER],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},  # else it asks another host
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("conforms") == len(EITHER)
