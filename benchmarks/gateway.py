@@ -6,7 +6,8 @@
 
 An upstream in a process of its own answers every chat completion at once with the same few words. In front of
 it, each in a process of its own: `bare`, a Starlette route that posts the body on by aiohttp and sends the reply
-back; our pass-through; our `best_of(n=8, scorer=majority())`, eight upstream calls a request; with --peers
+back; our pass-through; our `best_of(n=8, scorer=majority())`, eight upstream calls a request, and `by n`, the same on a
+server that takes `n`, so one call for eight samples; with --peers
 its_hub 1.2.0 (self-consistency over 1 and 8) as its extra installs it, and `tuned`, with uvloop and httptools as
 the bare hop and we have them; and litellm's proxy, in environments of their own. All are one worker. Clients are connections kept alive that send their next request when
 the last is answered. Rounds are interleaved; cells are medians over rounds.
@@ -57,8 +58,10 @@ REPLY = {
 def upstream(port: int) -> None:
     """Answers at once; counts; speaks as little HTTP as clients need."""
     body = json.dumps(REPLY).encode()
+    eight = [dict(REPLY["choices"][0], index=index) for index in range(8)]  # pyright: ignore
+    many = json.dumps(REPLY | {"choices": eight}).encode()
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    reply = head % len(body) + body
+    reply, replies = head % len(body) + body, head % len(many) + many
     listed = json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}).encode()
     count = 0
 
@@ -76,10 +79,11 @@ def upstream(port: int) -> None:
                 if len(self.held) < end + 4 + size:
                     return
                 path = self.held.split(b" ", 2)[1]
-                self.held = self.held[end + 4 + size :]
+                asked, self.held = self.held[end:], self.held[end + 4 + size :]
                 if path.endswith(b"/completions"):
                     count += 1
-                    self.transport.write(reply)
+                    several = b'"n": 8' in asked or b'"n":8' in asked
+                    self.transport.write(replies if several else reply)
                 else:
                     said = b"%d" % count if path == b"/count" else listed
                     self.transport.write(head % len(said) + said)
@@ -280,7 +284,8 @@ def started(
     file = servers.folder / "cogitate.toml"
     file.write_text(
         f'[endpoints.{MODEL}]\nbase_url = "{url}/v1"\nmodel = "{MODEL}"\ndialect = "generic"\n'
-        f'[gateway]\nmodels = ["{MODEL}"]\nlive = {str(not chosen.no_live).lower()}\n'
+        f'[endpoints.many]\nbase_url = "{url}/v1"\nmodel = "{MODEL}"\ndialect = "vllm"\n'
+        f'[gateway]\nmodels = ["{MODEL}", "many"]\nlive = {str(not chosen.no_live).lower()}\n'
     )
     port = free_port()
     ours = [sys.executable, "-m", "cogitate", "serve", "--config", str(file), "--port", str(port)]
@@ -288,6 +293,8 @@ def started(
     found["ours, pass-through"] = (port, asked(MODEL), "")
     best = f"best_of(n=8, scorer=majority())@{MODEL}"
     found["ours, best of 8"] = (port, asked(best, cogitate={"kind": "number"}), "")
+    best = "best_of(n=8, scorer=majority())@many"
+    found["ours, best of 8 by n"] = (port, asked(best, cogitate={"kind": "number"}), "")
     if chosen.peers:
         found |= peers(servers, chosen.environments, url, asked)
     return top, found
