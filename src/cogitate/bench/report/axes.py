@@ -25,6 +25,8 @@ class Axis:
     log: bool = False
     minor: tuple[float, ...] = ()
     """Ticks without a number."""
+    brief: str = ""
+    """The label where there is little room."""
 
     def place(self, value: float) -> float:
         """Where a value lies, as a share of the axis; values beyond its ends lie at them."""

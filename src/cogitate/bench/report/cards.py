@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from .blocks import Block, Facts, Heading, Raw, Words
 from .elements import Row, Table
-from .marking import clipped
 
 
 def provenance(card: Mapping[str, Any]) -> Iterator[Block]:
@@ -15,16 +14,13 @@ def provenance(card: Mapping[str, Any]) -> Iterator[Block]:
     tasks = _entries(card.get("tasks"), "name")
     if tasks:
         yield Heading(2, "Data and licences", "data")
-        yield Table(
-            "The licence is the data's own, and what it asks for goes with every copy of them",
-            ("task", "licence", "questions", "of", "judged by", "source", "SHA-256"),
-            tuple(_task(task) for task in tasks),
-            frozenset({2, 3}),
-            frozenset({5}),
+        yield Words(
+            "The licence is the data's own, and what it asks for goes with every copy of them.",
+            "note",
         )
         for task in tasks:
-            if task.get("note"):
-                yield Words(f"{_said(task, 'name')}: {_said(task, 'note')}", "note")
+            yield Heading(3, _said(task, "name"))
+            yield Facts(tuple(_task(task)))
         citations = {_said(t, "name"): t["citation"] for t in tasks if t.get("citation")}
         if citations:
             yield Raw("How to cite the data", citations)
@@ -53,19 +49,19 @@ def provenance(card: Mapping[str, Any]) -> Iterator[Block]:
     yield Raw("The whole card, with the hashes of the prompts", dict(card))
 
 
-def _task(task: Mapping[str, Any]) -> Row:
-    rows, asked = task.get("rows"), task.get("asked", task.get("rows"))
-    return Row(
-        (
-            _said(task, "name"),
-            _said(task, "licence") or "not stated",
-            _count(asked),
-            _count(rows),
-            _said(task, "grader"),
-            _said(task, "source"),
-            clipped(_said(task, "checksum"), 20),
-        )
-    )
+def _task(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "licence", _said(task, "licence") or "not stated"
+    rows, asked = _count(task.get("rows")), _count(task.get("asked"))
+    if rows:
+        yield "questions", f"{asked} of {rows}" if asked and asked != rows else rows
+    for name, key in (
+        ("judged by", "grader"),
+        ("source", "source"),
+        ("SHA-256", "checksum"),
+        ("note", "note"),
+    ):
+        if task.get(key):
+            yield name, _said(task, key)
 
 
 def _model(model: Mapping[str, Any]) -> Iterator[Row]:

@@ -104,7 +104,7 @@ def drawn(chart: Chart, width: int, height: int, *, letters: bool = False) -> st
         f'aria-labelledby="{title} {desc}">',
         f'<title id="{title}">{escaped(chart.title)}</title>'
         f'<desc id="{desc}">{escaped(chart.told)}</desc>',
-        *_axes(chart, frame),
+        *_axes(chart, frame, brief=letters),
     ]
     faint = " faint" if sum(s.banded for s in chart.series) > 4 else ""
     out += [_band(frame, s, faint) for s in chart.series if s.joined and s.banded]
@@ -147,8 +147,9 @@ def _framed(chart: Chart, width: int, height: int, *, letters: bool) -> _Frame:
     )
 
 
-def _axes(chart: Chart, frame: _Frame) -> Iterator[str]:
+def _axes(chart: Chart, frame: _Frame, *, brief: bool) -> Iterator[str]:
     """Grid, ticks, numbers and what the axes are."""
+    across = (chart.x.brief if brief else "") or chart.x.label
     yield f'<text class="axis" x="{_SIDE:g}" y="16">{escaped(chart.y.label)}</text>'
     for value, text in chart.y.ticks:
         y = _n(frame.down(value))
@@ -174,7 +175,7 @@ def _axes(chart: Chart, frame: _Frame) -> Iterator[str]:
         )
     yield (
         f'<text class="axis" text-anchor="end" x="{_n(frame.right)}" y="{_n(frame.bottom + 39)}">'
-        f"{escaped(chart.x.label)}</text>"
+        f"{escaped(across)}</text>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cogitate.bench.metrics.values import Accuracy, Coverage, Curve
@@ -111,7 +111,8 @@ def _left(curves: Sequence[Curve[Any]]) -> str:
 def _axis(values: Sequence[float], unit: str, label: str) -> Axis:
     if unit == "n":
         return counts(values, label)
-    return costs(values, f"{label} (log scale)", dollars=unit == "usd")
+    made = costs(values, f"{label} (log scale)", dollars=unit == "usd")
+    return replace(made, brief=f"{UNITS.get(unit, (unit, ''))[0]} a question (log scale)")
 
 
 def _is_shown(point: At[Any], unit: str) -> bool:

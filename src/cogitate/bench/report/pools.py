@@ -18,8 +18,9 @@ from .naming import several
 _NAMES = {"random": "random pick", "majority": "majority", "coverage": "any of N (oracle)"}
 
 
-def pool_blocks(place: int, found: SelectionTable, slots: Slots) -> Iterator[Block]:
+def pool_blocks(place: int, found: SelectionTable) -> Iterator[Block]:
     """Curves and tables of one pool."""
+    slots = Slots()
     yield Heading(2, f"Selection: {found.task}, {found.model}", f"pool-{place}")
     yield Words(
         f"{several(found.questions, 'question')} with {several(found.samples, 'sample')} each, drawn once by "

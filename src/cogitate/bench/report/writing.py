@@ -17,6 +17,7 @@ from cogitate.core.errors import InvalidInput
 
 from .blocks import Block, Facts, Findings, Heading, Markup, Words, as_html, as_markdown, contents
 from .cards import provenance
+from .chart import COLOURS
 from .comparisons import Compared, compared
 from .elements import Entry, Row, Table
 from .headline import findings, lead, title_of
@@ -110,12 +111,16 @@ def _body(
     yield Words(lead(metrics, selections), "lead")
     yield Findings(tuple(findings(metrics, differences, selections, naming)))
     for place, task in enumerate(metrics.tasks):
+        if len(naming.names) > COLOURS:
+            naming = Naming(
+                naming.names
+            )  # so many lines share no set of colours: each task has its own
         yield from task_blocks(task, place, metrics, differences[task], naming)
         if larger:
             yield from equal_cost_blocks(task, metrics, larger, naming)
         yield from measure_blocks(task, measured, naming)
     for place, selection in enumerate(selections):
-        yield from pool_blocks(place, selection, naming.slots)
+        yield from pool_blocks(place, selection)
     yield from provenance(found.card)
 
 
