@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from cogitate.core.errors import InvalidInput
 
@@ -41,6 +41,7 @@ VERSION: Final = 1
 
 FILE_NAME: Final = "gateway.sqlite"
 _BUSY_S: Final = 5.0
+_LOCK: Final = 0x636F67  # "cog": a number that no other program is likely to have chosen
 _OWNER_ONLY: Final = 0o600
 
 METADATA: Final = MetaData()
@@ -198,7 +199,17 @@ def _url(where: str | Path | None) -> URL:
 
 
 def _server(url: URL) -> Engine:
-    return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=2)
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=2)
+    if engine.dialect.name == "postgresql":
+
+        @event.listens_for(engine, "begin")
+        def _(connection: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+            # One writer at a time, as SQLite has it: servers write rarely and briefly, and those that
+            # touched the same rows in another order would block one another for a second.
+            if not connection.get_execution_options().get("reads", False):
+                connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
+
+    return engine
 
 
 def _sqlite(url: URL, make: bool) -> Engine:
@@ -255,7 +266,7 @@ def _prepare(engine: Engine, name: str) -> None:
             else None
         )
     if version is None:
-        with contextlib.suppress(OperationalError), engine.begin() as connection:
+        with engine.begin() as connection:
             _make(connection)
         with engine.execution_options(reads=True).begin() as connection:
             version = connection.scalar(select(META.c.value).where(META.c.name == "schema"))
