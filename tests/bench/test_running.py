@@ -18,6 +18,7 @@ from cogitate.core.errors import Failed, JournalError
 from cogitate.core.protocols import Emit, silent
 from cogitate.core.requests import Request
 from cogitate.core.usage import Budget
+from cogitate.drive import FileJournal
 from cogitate.lab.worlds import ChainModel
 
 WORLD = "world:medium(problems=6)"
@@ -54,6 +55,14 @@ def found(out: Path) -> Found:
     return replace(load(out), timing=None)
 
 
+def told(out: Path, cell: int) -> list[tuple[Any, ...]]:
+    """What the journal of a cell holds, without which replies were remembered."""
+    folder = Folder.open(out)
+    with FileJournal.open(folder.journal(folder.entries[cell]), read_only=True) as book:
+        rows = [(r["s"], r["kind"], r.get("at"), r.get("value")) for r in book.lines()]
+    return sorted(rows, key=lambda row: (row[0], row[1], str(row[2]), str(row[3])))
+
+
 @pytest.mark.parametrize("model", [SIM, SLOW], ids=["at once", "waiting"])
 def test_strategies_and_all_n_share_samples(
     model: str, asked: Counter[str], tmp_path: Path
@@ -87,6 +96,17 @@ def test_a_grid_is_extended_from_the_same_samples(
     assert (grown / "run.json").read_bytes() == (whole / "run.json").read_bytes()
 
 
+def test_more_questions_extend_a_folder(asked: Counter[str], tmp_path: Path) -> None:
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    specs = strategies("best_of(n=2, scorer=prm())")
+    bench(grown, *specs, "--limit", "2")
+    asked.clear()
+    bench(grown, *specs)
+    assert sum(asked.values()) == 4 * 4, "two samples and two scores of the four new questions"
+    bench(whole, *specs)
+    assert found(grown) == found(whole)
+
+
 def test_a_budget_buys_the_same_whatever_ran_before(tmp_path: Path) -> None:
     specs = strategies("best_of(n=8, scorer=prm())")
     for model, name in ((SIM, "at once"), (SLOW, "waiting")):
@@ -97,6 +117,7 @@ def test_a_budget_buys_the_same_whatever_ran_before(tmp_path: Path) -> None:
         assert found(after).cells[1:] == found(alone).cells
         assert {o.stopped for o in found(alone).cells[0].outcomes} == {"budget"}
         assert found(alone).cells[0].key.budget == Budget(tokens_out=150)
+        assert told(alone, 0) == told(after, 1), "the journals do not say what ran beside"
 
 
 def test_both_drivers_find_the_same(tmp_path: Path) -> None:
