@@ -450,6 +450,19 @@ def test_journals_are_read_in_one_pass_for_the_questions_that_are_wanted(tmp_pat
     assert list(no_journals(key, ["q2"])) == []
 
 
+def test_records_are_found_whatever_their_first_field_is(tmp_path: Path) -> None:
+    path = tmp_path / "cell.jsonl"
+    with FileJournal.create(path, {"run": "r"}) as book:
+        for stream in ("q1", "q12", 'q","kind":"note'):
+            record = {"at": "0#0", "ask": "expanded", "kind": "note", "value": {"id": stream}}
+            book.append(stream, record)
+            book.append(stream, {"kind": "body", "key": "k", "value": {"said": '"kind":"note"'}})
+    key = Key("t", "m", "s")
+    for stream in ("q1", 'q","kind":"note'):
+        found = dict(journal_files({key: path})(key, [stream]))
+        assert [r["value"]["id"] for r in found[stream]] == [stream]
+
+
 def test_a_run_that_began_anew_shows_what_stands(tmp_path: Path) -> None:
     path = tmp_path / "cell.jsonl"
     with FileJournal.create(path, {"run": "r"}) as book:

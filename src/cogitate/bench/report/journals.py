@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ Asked = tuple[str, str | None]
 Texts = Callable[[str, Collection[str]], Mapping[str, Asked]]
 """Of a task and the ids of some of its questions, the questions that are known."""
 
+_HEAD = re.compile(rb'\{"s":"(?:[^"\\]|\\.)*"')
 _KINDS = (b'"kind":"note"', b'"kind":"reply"', b'"kind":"cut"', b'"kind":"late"')
 
 
@@ -54,9 +56,9 @@ def _read(path: Path, questions: Collection[str]) -> Iterator[tuple[str, list[Re
     found: dict[str, list[Record]] = {}
     with path.open("rb") as file:
         for line in file:
-            end = line.find(b',"kind":')
-            id = wanted.get(line[:end]) if end > 0 else None
-            if id is None or not line.startswith(_KINDS, end + 1):
+            head = _HEAD.match(line)
+            id = wanted.get(head[0]) if head is not None else None
+            if id is None or not any(kind in line for kind in _KINDS):
                 continue
             record = open_line(line)
             if record is not None:  # a damaged line is for `replay` to complain of
