@@ -10,6 +10,7 @@ from .metrics import Accuracy, Coverage, SelectionTable, Table, table
 from .opening import begin, check
 from .questions import Asked, read_questions
 from .recording import Recording, record
+from .report import report_folder
 from .running import carry_out
 from .selection import selection_table
 
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "read_questions",
     "record",
+    "report_folder",
     "selection_table",
     "table",
 ]
