@@ -49,7 +49,7 @@ class Troubles(list[str]):
         )  # fmt: skip
 
 
-def until(page: Any, holds: str, wait_s: float = 8.0) -> None:
+def until(page: Any, holds: str, wait_s: float = 20.0) -> None:
     """Wait until an expression holds; the page's policy forbids what playwright does for this."""
     end = time.monotonic() + wait_s
     while not page.evaluate(holds):
@@ -65,7 +65,7 @@ def paged(
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
     )
-    context.set_default_timeout(8000)
+    context.set_default_timeout(20_000)
     page, troubles = context.new_page(), Troubles()
     troubles.watch(page)
     page.goto(url)

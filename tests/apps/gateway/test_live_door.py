@@ -329,6 +329,7 @@ def outside(shelf: Path) -> list[str]:
     (shelf / "link.jsonl").symlink_to(secret)
     (shelf / "inside.jsonl").symlink_to(shelf / "run.jsonl")
     (shelf / "way").symlink_to(shelf.parent)
+    (shelf / "round").symlink_to(shelf)
     (shelf / "folder.jsonl").mkdir()
     os.mkfifo(shelf / "pipe.jsonl")
     (shelf / "timed.jsonl").write_bytes(secret.read_bytes())
@@ -339,7 +340,7 @@ def outside(shelf: Path) -> list[str]:
     (shelf / "key.pem").write_text("secret")
     return [
         "../secret.jsonl", "..", ".", "", "/", str(secret), f"/{secret}", "./run.jsonl", "x/../run.jsonl",
-        "way/secret.jsonl", "link.jsonl", "inside.jsonl", "folder.jsonl", "pipe.jsonl", "timed.jsonl",
+        "way/secret.jsonl", "round/run.jsonl", "link.jsonl", "inside.jsonl", "folder.jsonl", "pipe.jsonl", "timed.jsonl",
         "blobs.jsonl", ".hidden.jsonl", "key.pem", "run.jsonl\0", "run.jsonl/", "..\\secret.jsonl",
         "C:run.jsonl", "//run.jsonl", "a/b/c/d/e/f/g.jsonl", "x" * 5000, "\ud800.jsonl", "none.jsonl",
     ]  # fmt: skip

@@ -181,7 +181,7 @@ def test_a_journal_opens(browser: Any, server: tuple[Hub, str], shelf: Path) -> 
     assert result.answer == answer
     with paged(browser, server[1]) as (page, troubles):
         page.click("#tab-journals")
-        page.click(".entry")
+        page.click(".entry[href*='#j=']")
         page.wait_for_selector("#state.recorded")
         assert page.locator("#question").inner_text() == task.question
         assert page.locator(".node[data-state=chosen]").count() == 1

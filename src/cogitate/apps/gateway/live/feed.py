@@ -47,7 +47,7 @@ async def feed(
     try:
         beat = checked = time.monotonic()
         first = True
-        yield f"retry: {AGAIN_MS}\n\n".encode()
+        again = f"retry: {AGAIN_MS}\n".encode()
         while not hub.closed:
             now = time.monotonic()
             if now - checked >= CHECK_S:
@@ -58,7 +58,8 @@ async def feed(
             if first or final or watched.fresh or watched.version > since:
                 look = await _look(watched, since)
                 for event in _events(look, watched.epoch, whole=not since):
-                    yield event
+                    yield again + event
+                    again = b""
                     await asyncio.sleep(0)
                 since, first, beat = look.version, False, time.monotonic()
                 if final:

@@ -3,6 +3,8 @@
 import { STATES, lined, put, score } from "./dom.js";
 
 const FRAME_MS = 120; // between two drawings while it grows
+const SHARE = 0.15; // of the time that drawing may take
+const DENSE = 1.6; // of the size of a mark, below which edges are straight and faint
 const shapes = new Map();
 const SPECIAL = ["pruned", "lost", "cut", "finished", "chosen"];
 
@@ -67,8 +69,12 @@ export class Overview {
     if (this.due) return;
     this.due = setTimeout(() => {
       this.due = 0;
-      requestAnimationFrame(() => this.draw());
-    }, FRAME_MS);
+      requestAnimationFrame(() => {
+        const start = performance.now();
+        this.draw();
+        this.cost = performance.now() - start;
+      });
+    }, Math.max(FRAME_MS, (this.cost ?? 0) / SHARE));
   }
 
   /** Where each node lies: leaves side by side, parents above the middle of their children. */
@@ -132,8 +138,10 @@ export class Overview {
 
   edges(pen) {
     const { tree, spots, colours } = this;
-    pen.lineWidth = this.size > 2.5 ? 1.2 : 0.7;
+    const dense = this.size < DENSE;
+    pen.lineWidth = this.size > 2.5 ? 1.2 : dense ? 0.5 : 0.7;
     pen.strokeStyle = colours.edge;
+    pen.globalAlpha = dense ? 0.45 : 1;
     pen.beginPath();
     const best = new Path2D();
     for (const node of tree.nodes) {
@@ -142,9 +150,11 @@ export class Overview {
       const [px, py] = spots[node.above];
       const on = tree.onPath.has(node.order) ? best : pen;
       on.moveTo(px, py);
-      on.bezierCurveTo(px, (py + y) / 2, x, (py + y) / 2, x, y);
+      if (dense && on === pen) on.lineTo(x, y);
+      else on.bezierCurveTo(px, (py + y) / 2, x, (py + y) / 2, x, y);
     }
     pen.stroke();
+    pen.globalAlpha = 1;
     pen.strokeStyle = colours.accent;
     pen.lineWidth = 2.2;
     pen.stroke(best);
