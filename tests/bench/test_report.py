@@ -304,10 +304,12 @@ def test_one_of_many_comparisons_is_not_real_by_its_own_p_value(tmp_path: Path) 
     assert not found["better"].real
 
 
-def test_the_baseline_is_the_one_asked_for() -> None:
+def test_the_baseline_is_the_one_asked_for(tmp_path: Path) -> None:
     rows = table(made_run()).rows
     assert baseline_line(rows) == "self_consistency(n={n})"
     assert baseline_line(rows, "best_of") == "best_of(n={n}, scorer=prm())"
+    with pytest.raises(InvalidInput, match="the baseline 'mcts' was asked for; the run has self_"):
+        write(made_run(), tmp_path, baseline="mcts", texts=no_texts)
     flipped = compared(rows, "best_of")
     assert {c.baseline.line for c in flipped} == {"best_of(n={n}, scorer=prm())"}
 

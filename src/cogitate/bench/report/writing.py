@@ -63,7 +63,7 @@ def write(
         The paths of the HTML and of the Markdown file.
 
     Raises:
-        InvalidInput: for a number of questions that a page cannot hold, or an unknown larger model.
+        InvalidInput: for a number of questions that a page cannot hold, an unknown baseline or an unknown larger model.
     """
     if not 0 <= questions <= _MOST_QUESTIONS:
         raise InvalidInput(
@@ -81,6 +81,7 @@ def write(
         for pool in found.pools
         if pool.questions
     ]
+    _check(baseline, metrics)
     differences = {task: compared(metrics.of(task), baseline) for task in metrics.tasks}
     naming = Naming(short_names(r.line or r.strategy for r in metrics.rows))
     pages = pages_of(found, naming.names, journals, texts or task_texts(), most=questions)
@@ -99,6 +100,15 @@ def write(
     return html, markdown
 
 
+def _check(baseline: str, metrics: Metrics) -> None:
+    """Refuse a baseline that no task has; a task that lacks it has its own."""
+    lines = list(dict.fromkeys(r.line or r.strategy for r in metrics.rows))
+    if baseline and not any(baseline in line for line in lines):
+        raise InvalidInput(
+            f"the baseline {baseline!r} was asked for; the run has {', '.join(lines) or 'nothing'}"
+        )
+
+
 def _body(
     found: Found,
     metrics: Metrics,
@@ -111,10 +121,8 @@ def _body(
     yield Words(lead(metrics, selections), "lead")
     yield Findings(tuple(findings(metrics, differences, selections, naming)))
     for place, task in enumerate(metrics.tasks):
-        if len(naming.names) > COLOURS:
-            naming = Naming(
-                naming.names
-            )  # so many lines share no set of colours: each task has its own
+        if len(naming.names) > COLOURS:  # more than there are colours: each task has its own
+            naming = Naming(naming.names)
         yield from task_blocks(task, place, metrics, differences[task], naming)
         if larger:
             yield from equal_cost_blocks(task, metrics, larger, naming)
