@@ -150,12 +150,17 @@ def _placeless(record: Record) -> Record:
 _TOLD = frozenset({"note", "denied"})
 
 
+_HOLDS = frozenset({str, dict, list, tuple})
+"""Types of JSON values that may hold a text; scores and counts are passed over."""
+
+
 def _without(value: Any, place: str) -> Any:
     if isinstance(value, str):
         return value.replace(place, "") if place in value else value
     if isinstance(value, dict):
         held = cast("dict[str, Any]", value)
-        return {name: _without(part, place) for name, part in held.items()}
+        return {n: _without(v, place) if type(v) in _HOLDS else v for n, v in held.items()}
     if isinstance(value, list | tuple):
-        return [_without(part, place) for part in cast("Sequence[Any]", value)]
+        parts = cast("Sequence[Any]", value)
+        return [_without(v, place) if type(v) in _HOLDS else v for v in parts]
     return value
