@@ -252,6 +252,17 @@ def test_the_card_and_licences_are_printed(tmp_path: Path) -> None:
         assert "abc" in text
 
 
+def test_a_strategy_without_an_n_is_not_lost(tmp_path: Path) -> None:
+    run = made_run()
+    key = Key("sums", "small", "greedy()", Budget(), 0)
+    alone = Cell(key, tuple(outcome(f"q{i}", i < 9, 1) for i in range(30)), "greedy()", None)
+    page, markdown = written(replace(run, cells=(*run.cells, alone)), tmp_path)
+    assert "Without an N, and so on the other axes only: greedy." in page
+    assert "| greedy |  | 30.0 " in markdown
+    by_cost = re.findall(r'<svg class="chart wide".*?</svg>', page, re.DOTALL)
+    assert sum('data-name="greedy"' in chart for chart in by_cost) >= 4
+
+
 def test_waiting_cells_are_told_and_do_not_stop_a_report(tmp_path: Path) -> None:
     run = made_run()
     waiting = Cell(Key("sums", "small", "mcts()", Budget(), 0), (), "mcts()", None)

@@ -17,7 +17,7 @@ from .blocks import Block, Charts, Heading, Words
 from .comparisons import Compared
 from .elements import Entry, Table
 from .figures import Slots, curve_view, frontier_view, in_unit, interval, percent
-from .naming import bounds, several
+from .naming import bounds, listed, several
 
 _BOUNDARY: Final = (
     "Bands and brackets are 95 % intervals over questions. Where bands overlap, look at the paired differences: the "
@@ -58,6 +58,9 @@ def task_blocks(
     if views:
         yield Charts(f"axis-{place}", "Accuracy against", tuple(views))
         yield Words(_BOUNDARY, "note")
+        bare = list(dict.fromkeys(naming.of(r) for r in rows if r.n is None))
+        if bare:
+            yield Words(f"Without an N, and so on the other axes only: {listed(bare, 12)}.", "note")
     yield results_table(rows, naming)
     yield from _frontiers(place, shown, rows, naming)
     yield from _differences(found, naming)
