@@ -10,7 +10,8 @@ back; our pass-through; our `best_of(n=8, scorer=majority())`, eight upstream ca
 server that takes `n`, so one call for eight samples; with --peers
 its_hub 1.2.0 (self-consistency over 1 and 8) as its extra installs it, and `tuned`, with uvloop and httptools as
 the bare hop and we have them; and litellm's proxy, in environments of their own. All are one worker. Clients are connections kept alive that send their next request when
-the last is answered. Rounds are interleaved; cells are medians over rounds.
+the last is answered. Rounds are interleaved; cells are medians over rounds. `CPU us` is what the server's own
+process used a request: it hardly depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ class Servers:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self.stack, self.folder = stack, folder
+        self.pids: dict[int, int] = {}
 
     def start(self, command: list[str], port: int, *, patience_s: float = 30, **known: str) -> int:
         log = self.stack.enter_context((self.folder / f"{port}.log").open("wb"))
@@ -165,6 +167,7 @@ class Servers:
         )
         self.stack.callback(process.wait)
         self.stack.callback(process.terminate)
+        self.pids[port] = process.pid
         end = time.monotonic() + patience_s
         while time.monotonic() < end:
             with socket.socket() as probe:
@@ -255,6 +258,15 @@ async def load(
         "wrong": sum(one.wrong for one in made),
         "seconds": spent,
     }
+
+
+def worked(pid: int) -> float:
+    """Seconds of processor a server has used so far, which other work on the machine does not change."""
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(said[11]) + int(said[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def counted(port: int) -> int:
@@ -360,7 +372,8 @@ def main() -> None:
         return bare(chosen.port, chosen.url)
     rows: dict[str, dict[int, list[dict[str, Any]]]] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        top, found = started(Servers(stack, Path(folder)), chosen)
+        servers = Servers(stack, Path(folder))
+        top, found = started(servers, chosen)
         for port, body, headers in found.values():  # warm
             asyncio.run(load(port, body, headers, 2, 0.5))
         for _ in range(chosen.rounds):
@@ -368,8 +381,10 @@ def main() -> None:
                 for name, (port, body, headers) in found.items():
                     if chosen.only and not any(part in name for part in chosen.only):
                         continue
-                    before = counted(top)
+                    before, used = counted(top), worked(servers.pids[port])
                     one = asyncio.run(load(port, body, headers, clients, chosen.seconds))
+                    used = worked(servers.pids[port]) - used
+                    one["cpu_us"] = 1e6 * used / max(1.0, one["rate"] * one["seconds"])
                     one["calls_rate"] = (counted(top) - before) / one["seconds"]
                     rows.setdefault(name, {}).setdefault(clients, []).append(one)
     if chosen.json:
@@ -401,7 +416,7 @@ def show(rows: dict[str, dict[int, list[dict[str, Any]]]], clients: list[int]) -
             wrong = sum(one["wrong"] for one in held)
             print(
                 f"  {name:<22}{middle('rate'):11.0f}{share:9.0%}{middle('p50_ms'):9.2f}{slower:8.2f}"
-                f"{middle('p99_ms'):9.1f}{middle('calls_rate'):9.0f}"
+                f"{middle('p99_ms'):9.1f}{middle('calls_rate'):9.0f}{middle('cpu_us'):9.0f}"
                 + (f"  {wrong} wrong" if wrong else "")
             )
 

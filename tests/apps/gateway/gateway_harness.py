@@ -159,6 +159,7 @@ def serving(
     accounts=None,
     models=None,
     dialect="generic",
+    key='key_variable = "UP_KEY"',
     tmp_path,
 ):
     """A gateway for the model `up` of a scripted upstream."""
@@ -169,7 +170,7 @@ def serving(
         names = "" if settings.startswith("models = ") else 'models = ["up"]\n'
         file.write_text(
             f'[endpoints.up]\nbase_url = "http://127.0.0.1:{port}/v1"\nmodel = "up-model"\n'
-            f'dialect = "{dialect}"\nkey_variable = "UP_KEY"\n[gateway]\n{names}'
+            f'dialect = "{dialect}"\n{key}\n[gateway]\n{names}'
             + settings.replace("PORT", str(port))
         )
         known = {"UP_KEY": "upstream-secret-key"} | (environment or {})

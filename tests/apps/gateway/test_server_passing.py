@@ -57,6 +57,9 @@ def test_the_clients_key_and_cookies_stay_here_and_ours_goes(tmp_path):
         assert seen["traceparent"] == "00-abc"
         assert "client-secret" not in json.dumps(seen)
         assert not {"Cookie", "X-Api-Key", "Proxy-Authorization"} & set(seen)
+    with serving(key="", tmp_path=tmp_path) as served:
+        assert served.chat(headers=headers).status_code == 200
+        assert "Authorization" not in served.upstream.headers[0]
 
 
 def test_hop_by_hop_headers_of_the_reply_are_dropped(tmp_path):

@@ -323,6 +323,52 @@ def test_a_shutdown_fails_cleanly_what_does_not_end(tmp_path, stream):
         assert book.header["strategy"].startswith("best_of")
 
 
+def test_what_a_shutdown_cut_goes_on_from_its_journal(tmp_path):
+    from cogitate.assembly import resume
+    from cogitate.core.protocols import Limits
+    from cogitate.core.requests import Generate
+
+    class Stuck(FakeEngine):
+        """Answers one request, and the others once it is told to."""
+
+        asked, free = 0, False
+        limits = Limits(concurrency=8)
+
+        async def serve(self, batch, *more):
+            if isinstance(batch[0], Generate) and not self.free:
+                self.asked += 1
+                if self.asked > 1:
+                    await asyncio.sleep(30)
+            return await super().serve(batch, *more)
+
+    engine, journals = Stuck(answers=("42",)), tmp_path / "journals"
+
+    async def go():
+        file = tmp_path / "toy.toml"
+        file.write_text(f"[gateway]\ngrace_s = 0.1\njournals = '{journals}'\n")
+        gateway = app(load(file, environment={}), models={"toy": engine})
+        transport = httpx.ASGITransport(gateway)
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            body = {**SMALL, "model": "best_of(n=3, scorer=majority())@toy"}
+            asked = asyncio.ensure_future(client.post("/v1/chat/completions", json=body))
+            while engine.asked < 3:
+                await asyncio.sleep(0.01)
+            await gateway.drain()
+            reply, refused = await asked, await client.post("/v1/chat/completions", json=body)
+        await gateway.close()
+        return reply, refused
+
+    reply, refused = asyncio.run(go())
+    assert [r.json()["error"]["code"] for r in (reply, refused)] == ["shutting_down"] * 2
+    path = journals / f"{reply.headers['x-request-id']}.jsonl"
+    engine.free = True
+    before = engine.asked
+    result = resume(path, model=engine, configuration=load(tmp_path / "toy.toml", environment={}))
+    assert len(result.candidates) == 3
+    assert engine.asked == before
+    assert replay(path).text == result.text
+
+
 def test_settings_read_and_refuse(tmp_path):
     from cogitate.core.errors import InvalidInput
 

@@ -324,12 +324,13 @@ def test_a_stream_that_fails_before_its_first_word_has_a_status(tmp_path):
         assert reply.json()["error"]["message"]
 
 
-def test_a_client_that_leaves_ends_every_call_within_a_second(tmp_path):
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_ends_every_call_within_a_second(tmp_path, stream):
     async def reply(body, request):
         await asyncio.sleep(30)
 
     with serving(reply, tmp_path=tmp_path) as served:
-        body = {"model": "best_of(n=4)@up", "messages": QUESTION}
+        body = {"model": "best_of(n=4)@up", "messages": QUESTION, "stream": stream}
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=0.5)
         start = time.monotonic()
@@ -506,6 +507,22 @@ def test_an_answered_tool_call_goes_on_as_a_conversation(tmp_path):
         sent = served.upstream.bodies[0]["messages"]
         assert sent[1]["tool_calls"][0]["function"] == {"name": "find", "arguments": '{"q": "oak"}'}
         assert sent[2]["tool_call_id"] == "call_1"
+
+
+def test_candidates_that_say_the_same_are_one_choice():
+    from cogitate.apps.gateway.replying import distinct
+    from cogitate.core.candidates import Artifact, Candidate, Ranking, Score
+    from cogitate.core.task import ToolCall
+
+    def candidate(text, id="", answer=None):
+        calls = (ToolCall(id, "find", "{}"),) if id else ()
+        return Candidate(Artifact(text, answer, calls=calls), Score(1.0))
+
+    said = [candidate("a"), candidate("a"), candidate("b"), candidate("c")]
+    assert [a.text for a in distinct(Ranking(tuple(said)), 2)] == ["a", "b"]
+    assert len(distinct(Ranking(tuple(said)), 9)) == 3
+    calls = [candidate("", "1", "x"), candidate("", "2", "x"), candidate("", "3", "y")]
+    assert [a.calls[0].id for a in distinct(Ranking(tuple(calls)), 3)] == ["1", "3"]
 
 
 # ----------------------------------------------------------------------------------- journals
