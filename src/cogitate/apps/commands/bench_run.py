@@ -57,6 +57,11 @@ def add_run(inner: Any) -> None:
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="your data (COGITATE_DATA)")
     command.add_argument("--config", type=Path, help="configuration file (default: cogitate.toml)")
+    command.add_argument(
+        "--allow-unisolated-code",
+        action="store_true",
+        help="run programs that models wrote even where nothing keeps them from what you can do",
+    )
     command.add_argument("--at-most", type=int, metavar="N", help="questions in flight (64)")
     _add_grid(command)
     _add_whole(command)
@@ -105,6 +110,8 @@ def execute_run(chosen: argparse.Namespace) -> int:
     from cogitate.drive import Stop
 
     configuration = load(chosen.config) if chosen.config else load()
+    if chosen.allow_unisolated_code:
+        configuration = configuration.allowing_unisolated_execution()
     laid = lay(grid_of(chosen), configuration, directory=chosen.data)
     prints = asyncio.run(check(laid))
     if chosen.plan:
