@@ -153,7 +153,7 @@ def load(path: str | Path) -> Found:
 
 
 def timing(path: Path) -> Timing | None:
-    """Host and seconds of a run folder; `None` where they are not there."""
+    """Host and seconds of a run folder, by file; `None` where they are not there."""
     try:
         raw = json.loads((path / HOST).read_bytes())
         return Timing(raw["host"], {str(k): float(v) for k, v in raw["seconds"].items()})
@@ -168,6 +168,14 @@ def _by_cell(folder: Folder) -> Timing | None:
         return None
     names = {e.file: e.key.name for e in folder.entries if e.kind == "cell"}
     return Timing(told.host, {names.get(file, file): s for file, s in told.seconds.items()})
+
+
+def _by_name(known: Timing | None, entries: Sequence[Entry]) -> Timing | None:
+    """The seconds by the names of cells; those of pools keep the names of their files."""
+    if known is None:
+        return None
+    names = {entry.file: entry.key.name for entry in entries if entry.kind == "cell"}
+    return Timing(known.host, {names.get(f, f): held for f, held in known.seconds.items()})
 
 
 def replace_file(path: Path, text: str) -> None:
