@@ -170,14 +170,6 @@ def _by_cell(folder: Folder) -> Timing | None:
     return Timing(told.host, {names.get(file, file): s for file, s in told.seconds.items()})
 
 
-def _by_name(known: Timing | None, entries: Sequence[Entry]) -> Timing | None:
-    """The seconds by the names of cells; those of pools keep the names of their files."""
-    if known is None:
-        return None
-    names = {entry.file: entry.key.name for entry in entries if entry.kind == "cell"}
-    return Timing(known.host, {names.get(f, f): held for f, held in known.seconds.items()})
-
-
 def replace_file(path: Path, text: str) -> None:
     """Write a file, whole or not at all."""
     part = path.with_name(path.name + ".part")
