@@ -138,12 +138,11 @@ def of_failure(failure: Failed) -> Refused:
     )
 
 
-def too_late(seconds: float | None = None) -> Refused:
+def too_late() -> Refused:
     """The deadline passed before there was an answer."""
-    after = "" if seconds is None else f" of {seconds:g} s"
     return Refused(
         504,
-        f"the deadline{after} passed before there was an answer; allow more seconds, or ask for less",
+        "the deadline passed before there was an answer; allow more seconds, or ask for less",
         code="deadline_exceeded",
         kind="timeout_error",
     )

@@ -16,8 +16,9 @@ from .accounts import Accounts, Admission, Refusal
 from .bodies import Gone, parsed, read_body, too_slow
 from .choosing import Choosing
 from .leash import CLOSING, GONE, LATE, SLOW, Cut, Leash
-from .live import Hub, routes
+from .live import Hub
 from .metrics import Metrics
+from .pages import pages_of
 from .passing import Passing
 from .refusals import Refused, closing, of_error, too_late
 from .relay import Relay, Upstream
@@ -28,9 +29,6 @@ from .thinking import Thinking, fresh_id
 from .turning import Turn
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from cogitate.assembly import Configuration
@@ -83,7 +81,9 @@ class Gateway:
             counts=self.accounts.needs_keys,
         )
         self._strategies = Strategies(self.settings, self.store, thinking, self.hub)
-        self.pages = self._pages()
+        self.journals = thinking.journals
+        """Where a journal of each request is kept; `None`: nowhere."""
+        self.pages = pages_of(self, self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve: what is asked most takes the shortest way."""
@@ -215,67 +215,6 @@ class Gateway:
         elif not sender.status:
             await sender.refuse(refused, [*turn.told(), *(extra or [])])
 
-    # ------------------------------------------------------------------------ the other pages
-
-    def _pages(self) -> Starlette:
-        from starlette.applications import Starlette
-        from starlette.exceptions import HTTPException
-        from starlette.responses import JSONResponse, Response
-        from starlette.routing import BaseRoute, Route
-
-        async def allow(request: Request) -> str | None:
-            try:
-                key = await self.accounts.identify(request.headers.get("authorization"))
-            except Refusal as refusal:
-                raise HTTPException(refusal.status, str(refusal), dict(refusal.headers)) from None
-            return key.name if key.id else None
-
-        async def health(request: Request) -> Response:
-            state = "closing" if self.closing else "ok"
-            return JSONResponse({"status": state}, 503 if self.closing else 200)
-
-        async def models(request: Request) -> Response:
-            await allow(request)
-            listed = [self._model(name) for name in self.choosing.listed()]
-            return JSONResponse({"object": "list", "data": listed})
-
-        async def model(request: Request) -> Response:
-            await allow(request)
-            name = request.path_params["name"]
-            found = self.choosing.answerer(name, None, {}, "")
-            return JSONResponse(self._model(found.name))
-
-        async def metrics(request: Request) -> Response:
-            if not self.settings.open_metrics:
-                await allow(request)
-            return Response(
-                self.metrics.text(self.accounts.turns.waiting),
-                media_type="text/plain; version=0.0.4; charset=utf-8",
-            )
-
-        async def refuse(request: Request, error: Exception) -> Response:
-            refused = _of(error)
-            extra = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-            return JSONResponse(refused.body(), refused.status, extra)
-
-        pages: list[BaseRoute] = [
-            Route("/health", health),
-            Route("/metrics", metrics),
-            Route("/v1/models", models),
-            Route("/v1/models/{name:path}", model),
-            Route("/strategies/{spec:path}/v1/models", models),
-        ]
-        if self.settings.live:
-            pages += routes(self.hub, self._thinking.journals, allow)
-        return Starlette(
-            routes=pages,
-            lifespan=self._lifespan,
-            exception_handlers={HTTPException: refuse, Refused: refuse, 404: refuse},
-        )
-
-    def _model(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": 0, "owned_by": "cogitate"}
-
     # ------------------------------------------------------------------------------ endings
 
     @contextlib.asynccontextmanager
@@ -306,17 +245,6 @@ class Gateway:
         await self.store.close()
         self._thinking.close()
         await self.accounts.close()
-
-
-def _of(error: Exception) -> Refused:
-    from starlette.exceptions import HTTPException
-
-    if isinstance(error, Refused):
-        return error
-    if isinstance(error, HTTPException):
-        code = "not_found" if error.status_code == 404 else None
-        return Refused(error.status_code, error.detail, code=code)
-    return Refused(500, "something went wrong here; it is logged", code="internal_error")
 
 
 def _asked(path: str) -> tuple[bool, str] | None:

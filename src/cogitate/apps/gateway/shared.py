@@ -28,8 +28,6 @@ class Meter:
     busy: float = 0.0
     open: int = 0
     since: float = 0.0
-    first: float = 0.0
-    """When the first call was sent; 0 while none was."""
 
     @classmethod
     def started(cls) -> Meter:
@@ -40,7 +38,6 @@ class Meter:
         """A call goes out."""
         if not self.open:
             self.since = time.perf_counter()
-            self.first = self.first or self.since
         self.open += 1
 
     def leave(self) -> None:
@@ -123,11 +120,6 @@ class Store:
         self._stack = AsyncExitStack()
         self._held: dict[str, asyncio.Task[Opened]] = {}
 
-    @property
-    def own(self) -> Mapping[str, Source]:
-        """The caller's engines and models by name."""
-        return self._own
-
     async def opened(self, model: str) -> Opened:
         """The engines of a model, ready to serve.
 
@@ -158,10 +150,7 @@ class Store:
 
         source = self._own.get(model)
         models = named(model if source is None else {"policy": source}, self._configuration)
-        keep_all = False
-        found = await self._stack.enter_async_context(
-            opened(models, self._configuration, keep_all=keep_all)
-        )
+        found = await self._stack.enter_async_context(opened(models, self._configuration))
         return self._shared(found)
 
     def _shared(self, found: Opened) -> Opened:
