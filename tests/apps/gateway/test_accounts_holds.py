@@ -217,10 +217,15 @@ def test_many_threads_of_one_process_take_exactly_what_there_is(tmp_path: Path) 
                 let_in.append(found)
 
     threads = [threading.Thread(target=client) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(often)
     assert len(let_in) == 100, "every token can be used, whatever was held ahead"
     for hold in let_in:
         process.leave(hold, None)
@@ -245,12 +250,16 @@ def test_what_a_dead_process_held_is_given_back(tmp_path: Path) -> None:
         assert holds.reclaim(connection, NOW + 16) == 1
     assert isinstance(other.admit("k", bounds, (1, 0, 80, 0)), Hold)
     # It was only asleep: what it spent is counted, and what was given back is not given back twice.
+    before = held(engine)
+    assert before[0] == before[1] >= 80
     dead.now = NOW + 17
-    dead.live()
     dead.leave(hold, (1, 0, 15, 0))
     dead.write()
     assert used(engine, "k", "total", "tokens_out") == 15
-    assert held(engine)[0] == held(engine)[1] >= 80
+    assert held(engine) == before
+    dead.live()
+    dead.write()
+    assert held(engine) == before
     other.close()
     dead.close()
     assert held(engine) == (0, 0)
@@ -359,4 +368,9 @@ def test_a_share_is_no_waste_where_processes_are_several(tmp_path: Path) -> None
         two.write()
     assert held(engine) == (0, 0)
     assert isinstance(two.admit("k", bounds, (1, 0, 80, 0)), Hold)
+    six = limits([], 6)
+    assert isinstance(one.admit("k6", six, (1, 0, 0, 0)), Hold)
+    for _ in range(5):
+        assert isinstance(two.admit("k6", six, (1, 0, 0, 0)), Hold), "none was held ahead"
+    assert isinstance(two.admit("k6", six, (1, 0, 0, 0)), Denial)
     engine.dispose()

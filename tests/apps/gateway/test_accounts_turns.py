@@ -157,6 +157,21 @@ def test_a_slot_that_comes_as_its_owner_goes_is_passed_on() -> None:
     run(test)
 
 
+def test_a_slot_is_not_given_to_who_is_about_to_go() -> None:
+    async def test() -> None:
+        turns = Turns(1, 10)
+        await turns.take("a")
+        first, second = (asyncio.create_task(turns.take(key)) for key in ("b", "c"))
+        await settle()
+        first.cancel()  # its ticket is dead, and before it runs …
+        turns.give("a")
+        await second
+        assert first.cancelled()
+        assert (turns.running, turns.waiting) == (1, 0)
+
+    run(test)
+
+
 def test_patience_ends() -> None:
     async def test() -> None:
         turns = Turns(1, 10, patience_s=0.01)

@@ -62,7 +62,6 @@ class Desk:
         self._process = secrets.token_hex(8)
         self._shares = Shares()
         self._asking: dict[str, asyncio.Lock] = {}
-        self._pending: dict[str, asyncio.Future[list[Grant] | Denial]] = {}
         self._refresh: asyncio.Future[bool] | None = None
         self._due = {"beat": clock(), "hour": 0.0}
         engine = opened(where)
@@ -142,9 +141,6 @@ class Desk:
         """Have the database hold more for this process, until the request fits or is refused."""
         counted = False
         for _ in range(_TRIES):
-            pending = self._pending.get(key.id)
-            if pending is not None and not pending.done():  # of a client that has gone
-                await asyncio.wait([pending])
             now = self._clock()
             found = self._shares.take(key.id, key.limits, amounts, now)
             if not isinstance(found, list):
@@ -153,13 +149,13 @@ class Desk:
                 holds.grant, process=self._process, needs=found, now=now, alone=self._shares.alone
             )
             # What is granted belongs to the process, so that nothing is lost where the client goes away.
-            pending = self._pending[key.id] = self._writer.ask(asked, self._granted)
-            granted = await asyncio.shield(pending)
+            granted = await self._writer.ask(asked, self._granted)
             if isinstance(granted, Denial):
                 if counted:
                     self._shares.refused(granted, amounts, now + _ASK_AGAIN_S)
                     return granted
-                # Count what was spent before it is said what is left and when.
+                # Count what was spent, and give back what a client that went away had asked for, before
+                # it is said what is left and when.
                 counted = True
                 self._settle_now(self._shares.due(now, key_id=key.id, all=True))
         raise QuotaExceeded("others of this key took what was left at this moment", 1.0)
