@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogitate.rules import covering
 from cogitate.rules.balancing import balanced
 from cogitate.rules.covering import cover, objective
 
@@ -46,11 +45,10 @@ def best_by_enumeration(weights, lines, labels, cost, coverage):
 
 @pytest.mark.parametrize("by", [pytest.param("solver", marks=needs_solver), "table"])
 @pytest.mark.parametrize("seed", range(60))
-def test_solves_the_programme_exactly(seed, by, monkeypatch):
-    if by == "solver":
-        monkeypatch.setattr(covering, "TABLED", 0)
+def test_solves_the_programme_exactly(seed, by):
     weights, lines, labels, cost, coverage = problem(seed)
-    found = cover(weights, lines, labels, cost=cost, coverage=coverage)
+    tabled = 0 if by == "solver" else 9
+    found = cover(weights, lines, labels, cost=cost, coverage=coverage, tabled=tabled)
     best = best_by_enumeration(weights, lines, labels, cost, coverage)
     assert found.exact
     assert found.objective == pytest.approx(best, abs=2e-6)
@@ -68,15 +66,14 @@ def test_needs_no_solver_without_clusters(seed, monkeypatch):
 
 @needs_solver
 @pytest.mark.parametrize("seed", range(30))
-def test_table_and_solver_agree_on_larger_trees(seed, monkeypatch):
+def test_table_and_solver_agree_on_larger_trees(seed):
     rng = random.Random(seed)
     lines = tree(rng, 32, 4, 3)
     weights = [rng.random() for _ in lines]
     labels = [rng.randrange(6) for _ in lines]
     told = {"cost": 3.0 * sum(weights), "coverage": rng.choice([0.5, 4.0, 20.0])}
     by_table = cover(weights, lines, labels, **told)
-    monkeypatch.setattr(covering, "TABLED", 0)
-    by_solver = cover(weights, lines, labels, **told)
+    by_solver = cover(weights, lines, labels, **told, tabled=0)
     assert by_table.objective == pytest.approx(by_solver.objective, abs=1e-5)
 
 

@@ -63,13 +63,13 @@ def objective(
 
 def cover(
     weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None] = (),
-    *, cost: float = 1.0, coverage: float = 1.0, solver_nodes: int = SOLVER_NODES,
+    *, cost: float = 1.0, coverage: float = 1.0, solver_nodes: int = SOLVER_NODES, tabled: int = TABLED,
 ) -> Cover:  # fmt: skip
     """The leaves whose retention is worth most, at least one; see `objective`.
 
     Every ancestor and every leaf costs the same. A leaf whose cluster is `None` covers nothing. Of equal
     objectives the one that keeps more weight wins, then fewer nodes, then the earlier leaves. With few clusters
-    this is a table over the tree; with more than `TABLED` HiGHS solves it, where objectives within about 1e-6 are
+    this is a table over the tree; with more than `tabled` HiGHS solves it, where objectives within about 1e-6 are
     equal, and of what is equal in weight and nodes too only leaves that are alike are told apart by their place.
 
     >>> cover([0.5, 0.3, 0.2], [("r", "a"), ("r", "a"), ("r", "b")], cost=2.0, coverage=0.0).kept
@@ -93,20 +93,20 @@ def cover(
             "weights, cost and coverage must be finite and at least 0; "
             f"cost={cost} and coverage={coverage} were given"
         )
-    kept, exact = _kept(weights, lines, told, cost, coverage, solver_nodes)
+    kept, exact = _kept(weights, lines, told, cost, coverage, solver_nodes, tabled)
     found = objective(kept, weights, lines, told, cost=cost, coverage=coverage)
     return Cover(found.kept, found.objective, found.nodes, found.covered, exact)
 
 
 def _kept(
     weights: Sequence[float], lines: Sequence[Line], clusters: Sequence[int | None],
-    cost: float, coverage: float, solver_nodes: int,
+    cost: float, coverage: float, solver_nodes: int, tabled: int,
 ) -> tuple[list[int], bool]:  # fmt: skip
     if cost == 0 or len(weights) <= 1:
         return list(range(len(weights))), True
     price = cost / (len({node for line in lines for node in line}) + len(lines))
     told = clusters if coverage else [None] * len(weights)
-    if len(set(told)) <= TABLED:
+    if len(set(told)) <= tabled:
         return _tabled(weights, lines, told, price, coverage), True
     return _solved(weights, lines, clusters, price, coverage, solver_nodes)
 
