@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from .accounts import Ceiling
 from .addresses import check_parts
 from .bodies import whole
 from .refusals import Refused, invalid
-from .relay import Answer, Relay, Upstream, guessed, money, upstreams_of, usage_in
+from .relay import UNSENT, Answer, Relay, Upstream, guessed, money, upstreams_of, usage_in
 from .replying import comment
 from .sending import Sender
 
 if TYPE_CHECKING:
     from cogitate.assembly import Configuration
+    from cogitate.core.usage import Usage
 
     from .turning import Turn
 
 _TAIL = 16 * 1024
+_BYTES = 4
+"""Of a token, as `guessed` counts them."""
 
 
 class Passing:
@@ -42,6 +46,7 @@ class Passing:
         self._configuration, self._relay = configuration, relay
         self._own, self._counts = own, counts
         self._known: dict[str, tuple[Upstream, ...]] = {}
+        self._rate = 0.0
 
     def upstreams(self, model: str) -> tuple[Upstream, ...]:
         """The servers of a model; none where it runs in this process.
@@ -90,22 +95,39 @@ class Passing:
             check_parts(body.get("messages"))
         hides_usage = self._asks_usage(body)
         path = "chat/completions" if turn.chat else "completions"
-        async with self._relay.sent(upstreams, path, body, turn.headers, turn.meter) as answer:
-            if answer.streams:
-                await self._stream(turn, size, answer, sender, hides_usage)
-                return
-            reply = await answer.whole()
-            turn.meter.leave()  # what follows is ours
-            turn.usage = usage_in(reply, answer.upstream.price) or (
-                guessed(size, len(reply), answer.upstream.price)
-                if answer.status < 400
-                else turn.usage
-            )
-            try:
-                headers = answer.headers + turn.told(finished=True)
-                await sender.whole(answer.status, headers, reply)
-            finally:
-                turn.meter.enter()
+        worked = True  # unless it is known that it did not
+        began = time.perf_counter()
+        try:
+            async with self._relay.sent(upstreams, path, body, turn.headers, turn.meter) as answer:
+                if answer.streams:
+                    await self._stream(turn, size, answer, sender, hides_usage)
+                    return
+                reply = await answer.whole()
+                turn.meter.leave()  # what follows is ours
+                worked = False
+                turn.usage = usage_in(reply, answer.upstream.price) or (
+                    guessed(size, len(reply), answer.upstream.price)
+                    if answer.status < 400
+                    else turn.usage
+                )
+                self._learn(turn.usage, time.perf_counter() - began)
+                try:
+                    headers = answer.headers + turn.told(finished=True)
+                    await sender.whole(answer.status, headers, reply)
+                finally:
+                    turn.meter.enter()
+        except BaseException as error:
+            unsent = isinstance(error, Refused) and error.code in UNSENT
+            if worked and not unsent and not turn.usage.calls:
+                out = int(self._rate * (time.perf_counter() - began)) + 1
+                turn.usage = guessed(size, out * _BYTES, upstreams[0].price)
+            raise
+
+    def _learn(self, usage: Usage, seconds: float) -> None:
+        """How fast servers write, for an estimate of what a call that is cut has cost."""
+        if usage.calls and not usage.estimated and seconds > 0:
+            rate = usage.tokens_out / seconds
+            self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
 
     def _asks_usage(self, body: dict[str, Any]) -> bool:
         """Ask for the usage of a stream; whether the client did not and is not to see it."""

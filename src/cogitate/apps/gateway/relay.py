@@ -52,6 +52,8 @@ _DROPPED: Final = frozenset(
 _FORWARDED: Final = (b"traceparent", b"tracestate", b"openai-beta", b"idempotency-key")
 _KEEP_ALIVE_S: Final = 4.0
 """An idle connection is dropped before the five seconds after which common servers drop it."""
+UNSENT: Final = ("upstream_refused", "upstream_refused_us", "upstream_timeout", "not_json")
+"""Codes of failures for which no server has done any work."""
 _LARGEST: Final = 256 * 1024 * 1024
 _LARGE_BODY: Final = 1024 * 1024
 _ENCODE: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
