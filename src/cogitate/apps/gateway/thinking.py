@@ -240,9 +240,10 @@ def answers_of(result: Result, wanted: Wanted, failure: Failed | None) -> list[A
             "logprobs",
             "unsupported_parameter",
         )
-    unfit = failure is not None and failure.kind == "unsupported"
-    if found and not (unfit and not result.stopped and not any(a.complete for a in found)):
-        return found  # else the server cannot do what the strategy needs, and a beginning is no answer
+    # Where the server cannot do what the strategy needs, a beginning is no answer.
+    unfit = failure is not None and failure.kind == "unsupported" and not result.stopped
+    if found and not (unfit and not any(a.complete for a in found)):
+        return found
     match result.stopped:
         case "budget":
             return [Artifact("", complete=False)]
