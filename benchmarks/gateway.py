@@ -401,7 +401,7 @@ def show(rows: dict[str, dict[int, list[dict[str, Any]]]], clients: list[int]) -
     for count in clients:
         print(f"\n{count} client{'s' if count > 1 else ''}")
         print(
-            f"  {'':<22}{'requests/s':>11}{'of bare':>9}{'p50 ms':>9}{'x bare':>8}{'p99 ms':>9}{'calls/s':>9}"
+            f"  {'':<22}{'requests/s':>11}{'of bare':>9}{'p50 ms':>9}{'x bare':>8}{'p99 ms':>9}{'calls/s':>9}{'CPU us':>9}"
         )
         base = rows.get("bare hop", {}).get(count, [])
         for name, cells in rows.items():

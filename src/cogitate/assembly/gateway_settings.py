@@ -52,8 +52,8 @@ class GatewaySettings:
     """What each `reasoning_effort` may spend under a strategy."""
     completion_factor: float = 1.0
     """All tokens that a strategy may generate for each of `max_completion_tokens`."""
-    most: Budget = field(default_factory=lambda: Budget(seconds=600))
-    """The most one request may ask for."""
+    most: Budget = field(default_factory=lambda: Budget(tokens_out=131_072, calls=512, seconds=600))
+    """The most one request may ask for; what it gets where it asks for nothing."""
     max_body_bytes: int = 32 * 1024 * 1024
     max_depth: int = 64
     """Lists and objects inside one another in a request."""
@@ -208,10 +208,8 @@ def _efforts(value: Any, at: str, file: Any) -> Mapping[str, Budget]:
 
 
 def _most(value: Any, at: str, file: Any) -> Budget:
-    held = _budget(value, at, file)
-    default = GatewaySettings().most.seconds
-    bounds = dict(held.bounds())
-    return Budget(**cast(dict[str, Any], {"seconds": default} | bounds))
+    bounds = dict(GatewaySettings().most.bounds()) | dict(_budget(value, at, file).bounds())
+    return Budget(**cast(dict[str, Any], bounds))
 
 
 def _database(value: Any, at: str, file: Any) -> str:

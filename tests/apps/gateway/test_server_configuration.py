@@ -42,12 +42,19 @@ def test_the_example_explains_every_setting_and_shows_the_defaults():
         assert re.search(rf"(?m)^(# )?(\[gateway\.)?{field.name}\b", text), field.name
     held, default = load(EXAMPLE, environment={}).gateway, GatewaySettings()
     for field in fields(GatewaySettings):
-        if field.name not in ("models", "strategies", "most"):
+        if field.name not in ("models", "strategies"):
             assert getattr(held, field.name) == getattr(default, field.name), field.name
     # What is commented out can be read, too.
     whole = re.sub(r"(?m)^# (\w+ = )", r"\1", text).replace("accounts_variable = ", "# ")
     assert "\njournals = " in whole
     assert held.most == Budget(tokens_out=131_072, calls=512, seconds=600)
+
+
+def test_a_request_is_bounded_even_where_nothing_is_configured(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[gateway.most]\ncalls = 7\n")
+    most = load(file, environment={}).gateway.most
+    assert most == Budget(tokens_out=131_072, calls=7, seconds=600)
 
 
 def test_what_is_commented_out_in_the_example_can_be_read(tmp_path):
