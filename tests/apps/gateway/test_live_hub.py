@@ -139,12 +139,12 @@ def test_memory_is_bounded_in_nodes_lines_and_requests() -> None:
     for index in range(5000):
         watched(expanded(str(index), text="x" * 5000))
         watched(Noted("", f"0/{index}#1", f"kind {index}", {"n": index}))
+    assert len(watched._heard) < 300  # though nobody looked
     look = watched.look()
     assert look.said["head"]["nodes"] == 100
     assert look.said["head"]["dropped"] == 4900
     assert len(look.said["log"]) == look.said["head"]["kept_lines"] < 500
     assert look.said["head"]["lines"] > 4900
-    assert len(watched._heard) < 300
     for number in range(10):
         other = hub.begin(f"r{number}")
         for index in range(90):
@@ -155,6 +155,15 @@ def test_memory_is_bounded_in_nodes_lines_and_requests() -> None:
     names = [row["id"] for row in hub.list()]
     assert names == ["last", "r9", "r8"]
     assert hub.gone == 9
+
+
+def test_the_last_requests_are_kept() -> None:
+    hub = Hub(recent=3)
+    for number in range(100):
+        hub.begin(f"r{number}").end()
+        assert len(hub._held) <= 3 + 16
+    assert [row["id"] for row in hub.list()] == ["r99", "r98", "r97"]
+    assert hub.gone == 97
 
 
 def test_running_requests_are_never_forgotten() -> None:

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from cogitate.core.events import Asked, Event
+from cogitate.core.events import Asked, Chunk, Event
 from cogitate.core.usage import Budget
 
 from .scene import NODES, Scene, number
@@ -21,6 +21,8 @@ ALL_NODES: Final = 200_000
 """Nodes of all requests together, beyond which ended ones go, the oldest first."""
 _HELD: Final = 256
 """Events that wait to be taken in while nobody looks."""
+_SWEEP: Final = 16
+"""Requests between two looks for what may go; each list looks, too."""
 _LONGEST: Final = 2000
 _FITS: Final = re.compile(r"(?!\.+$)[\w.~-]{1,120}", re.ASCII)
 
@@ -62,7 +64,8 @@ class Watched:
 
     def __call__(self, event: Event) -> None:
         """Hear an event."""
-        if type(event) is Asked:
+        kind = type(event)
+        if kind is Asked or kind is Chunk:  # by far the most, and they change no picture
             return
         self._heard.append((time.monotonic() - self._start, event))
         if len(self._heard) >= _HELD:
@@ -235,7 +238,7 @@ class Hub:
         self.closed = False
         self.readers = 0
         """Feeds that are open."""
-        self._clock = clock
+        self._clock, self._begun = clock, 0
         self._held: OrderedDict[str, Watched] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -266,7 +269,9 @@ class Hub:
                 id, title, strategy, model, budget, key, nodes=self.nodes, clock=self._clock
             )
             self._held[id] = watched
-            self._forget()
+            self._begun += 1
+            if self._begun % _SWEEP == 0:
+                self._forget()
             return watched
 
     def _forget(self) -> None:
