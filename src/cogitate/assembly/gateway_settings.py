@@ -60,6 +60,8 @@ class GatewaySettings:
     max_messages: int = 2048
     max_candidates: int = 64
     """The largest `n`."""
+    max_samples: int = 4096
+    """What a strategy may ask for side by side, such as `width` times `branch`."""
     body_seconds: float = 30.0
     """For sending a request's head, and again for its body."""
     in_flight: int = 64
@@ -249,6 +251,7 @@ _READERS: Final[Mapping[str, _Reader]] = MappingProxyType(
         "max_depth": _whole,
         "max_messages": _whole,
         "max_candidates": _whole,
+        "max_samples": _whole,
         "body_seconds": _number,
         "in_flight": _whole,
         "queue": _none_or_more,
