@@ -304,7 +304,7 @@ def test_hostile_texts_run_nothing_and_make_nothing(
                     "value": {"id": f"{i}{text}", "text": text},
                 },
             )
-    inert = {"hit": True, "scripts": 1, "sheets": 2, "strange": [], "unseen": False}
+    inert = {"hit": True, "scripts": 1, "sheets": 6, "strange": [], "unseen": False}
     with paged(browser, f"{url}&r=hostile") as (page, troubles):
         page.wait_for_selector(".node")
         assert page.evaluate(INERT) == inert

@@ -152,7 +152,7 @@ class Watched:
                 "log": [line.to_json() for line in scene.log.since(since)],
                 "spending": scene.spending(self.elapsed_s),
             }
-            return Look(scene.version, said, parts, final=not self.running)
+            return Look(scene.version, said, parts)
 
     def whole(self, order: int) -> dict[str, Any] | None:
         """One node with its text and its path; `None` where there is no such node."""
@@ -195,13 +195,11 @@ class Watched:
 class Look:
     """What a reader gets at one time: the rest of the picture, and the rows in parts."""
 
-    __slots__ = ("final", "parts", "said", "version")
+    __slots__ = ("parts", "said", "version")
 
-    def __init__(
-        self, version: int, said: dict[str, Any], parts: list[list[list[Any]]], *, final: bool
-    ) -> None:
+    def __init__(self, version: int, said: dict[str, Any], parts: list[list[list[Any]]]) -> None:
         """Made by `Watched.look`."""
-        self.version, self.said, self.parts, self.final = version, said, parts, final
+        self.version, self.said, self.parts = version, said, parts
 
 
 class Hub:

@@ -1,6 +1,7 @@
 // The page: what is looked at, what arrives, and the keys.
 
-import { at, make, put } from "./dom.js";
+import { at, put } from "./dom.js";
+import { bind } from "./keys.js";
 import { Shut, Stream, ask, enter, journalQuery, leave, requestAt } from "./link.js";
 import { Colours, Overview } from "./map.js";
 import { Tree } from "./model.js";
@@ -89,8 +90,7 @@ function take(look, whole) {
 
 function elapsed() {
   if (!said) return null;
-  if (said.state !== "running") return said.elapsed_s;
-  return said.elapsed_s + (performance.now() - heardAt) / 1000;
+  return said.state === "running" ? said.elapsed_s + (performance.now() - heardAt) / 1000 : said.elapsed_s;
 }
 
 function refresh() {
@@ -368,40 +368,25 @@ at("order").addEventListener("click", () => {
 
 // ------------------------------------------------------------------------------------ the keys
 
-const BINDINGS = [
-  ["↑ ↓", "one line up or down"], ["→ ←", "open or close, into or out of a branch"], ["Enter", "read the node"],
-  ["Home End", "the first and the last line"], ["b", "the best node"], ["r  f", "the next refused, the next failed node"],
-  ["/", "search the texts"], ["n  p", "the next and the previous hit"], ["s", "sort by score"], ["t", "to the tree"],
-  ["l", "to the list of runs"], ["?", "this help"], ["Esc", "back to the tree"],
-];
-at("bindings").replaceChildren(
-  ...BINDINGS.map(([keys, does]) => make("div", "", null, make("dt", "", null, ...keys.split(/ +/).map((key) => make("kbd", "", key))), make("dd", "", does))),
-);
-at("keys").addEventListener("click", () => at("help").showModal());
-at("close-help").addEventListener("click", () => at("help").close());
-
-const PRESSED = {
-  "/": () => at("find").focus(),
+const pressed = {
+  "/": () => inTree(() => at("find").focus()),
   "?": () => at("help").showModal(),
-  b: () => tree.best.length && (outline.go(tree.best[0]), at("tree").focus({ preventScroll: true })),
+  b: () => inTree(() => tree.best.length && (outline.go(tree.best[0]), at("tree").focus({ preventScroll: true }))),
   r: () => nextOf("cut"),
   f: () => nextOf("lost"),
   n: () => hit(1),
   p: () => hit(-1),
   s: () => at("order").click(),
-  t: () => at("tree").focus(),
+  t: () => inTree(() => at("tree").focus()),
   l: () => (at("runs").querySelector("[aria-current], a") ?? at("tab-requests")).focus(),
   Escape: () => at("tree").focus(),
 };
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open) return;
-  if (event.target.closest?.("input, textarea, select") || document.body.dataset.view === "door") return;
-  const act = PRESSED[event.key];
-  if (!act) return;
-  event.preventDefault();
-  if (!wide.matches && "/bt".includes(event.key)) part("tree");
+/** On a narrow page the tree may be hidden behind another part. */
+function inTree(act) {
+  if (!wide.matches) part("tree");
   act();
-});
+}
+bind(pressed, () => document.body.dataset.view !== "door");
 
 // ---------------------------------------------------------------------------------- the start
 

@@ -59,7 +59,7 @@ function light(state) {
 
 // ------------------------------------------------------------------------------------ the top
 
-export function head(said, elapsed) {
+export function head(said) {
   at("state").className = `pill ${said.state}`;
   const early = said.stopped ? `, stopped: ${said.stopped}` : "";
   put(at("state"), `${SAID[said.state] ?? said.state}${early}`, 120);
@@ -72,7 +72,6 @@ export function head(said, elapsed) {
   );
   document.title = `${lined(said.title || said.id, 60)} · cogitate live`;
   notices(said);
-  return elapsed;
 }
 
 function notices(said) {
