@@ -388,6 +388,10 @@ def test_what_is_no_journal_is_told_in_a_sentence(shelf: Path, raw: bytes) -> No
         reply = await http.get("/ui/api/journal", params={"name": "bad.jsonl"})
         assert reply.status_code == 422
         assert "bad.jsonl" in reply.json()["error"]
+        assert str(shelf) not in reply.text
+        missing = await http.get("/ui/api/journal", params={"name": "run.jsonl", "task": "7"})
+        assert missing.status_code == 422
+        assert str(shelf) not in missing.text
 
     asked(work, shelf)
 

@@ -528,6 +528,19 @@ def test_texts_can_be_read_and_nothing_is_wider_than_the_page(
 
 
 @pytest.mark.slow
+def test_what_cannot_be_shown_is_told_and_leads_back(
+    browser: Any, server: tuple[Hub, str], shelf: Path
+) -> None:
+    (shelf / "bad.jsonl").write_text("{}\n")
+    for query in ("j=bad.jsonl", "j=none.jsonl", "r=none"):
+        with paged(browser, f"{server[1]}&{query}", width=390) as (page, _):
+            page.wait_for_selector(".empty.bad")
+            assert page.locator(".part:visible").count() == 0
+            page.locator(".back:visible").click()
+            page.wait_for_selector(".rail:visible")
+
+
+@pytest.mark.slow
 def test_the_key_opens_the_door_and_leaves_the_address(
     browser: Any, server: tuple[Hub, str]
 ) -> None:

@@ -167,8 +167,10 @@ def _read(path: Path, name: str, stream: str) -> Opened:
             found = summary(book, stream, grove=scene.grove, hear=scene.read)
             many = bool(found.streams) and not stream
             tasks = [t.to_json() for t in solved(book, found.streams[:_TASKS])] if many else []
-    except JournalError:
-        raise
+    except JournalError as error:  # where the folder lies is nobody's business
+        raise JournalError(str(error).replace(str(path), name)) from None
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace(str(path), name)) from None
     except (
         ArithmeticError,
         AttributeError,

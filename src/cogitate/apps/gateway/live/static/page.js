@@ -1,6 +1,6 @@
 // The page: what is looked at, what arrives, and the keys.
 
-import { at, put } from "./dom.js";
+import { at, make, put } from "./dom.js";
 import { bind } from "./keys.js";
 import { Shut, Stream, ask, enter, journalQuery, leave, requestAt } from "./link.js";
 import { Colours, Overview } from "./map.js";
@@ -37,7 +37,9 @@ function view(name) {
 }
 
 function blank(head, body, kind = "") {
-  at("blank").replaceChildren(panels.empty(head, body, kind));
+  const back = make("a", "back", "All runs");
+  back.href = "#";
+  at("blank").replaceChildren(panels.empty(head, body, kind), back);
   document.body.dataset.run = "none";
 }
 
