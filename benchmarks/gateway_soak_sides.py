@@ -199,6 +199,7 @@ class Client:
         self.number = 10**8 * seed + 10**6 * number
         self.outcomes: Counter[str] = Counter()
         self.told: dict[int, list[int]] = {}
+        self.hurried: list[int] = []
 
     async def run(self, session: ClientSession, until: float) -> None:
         while time.monotonic() < until:
@@ -244,6 +245,7 @@ class Client:
         }
         if self.draw.random() < 0.1:
             headers["x-cogitate-seconds"] = "0.5"
+            self.hurried.append(self.number)
         if "stream" in way:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         asked = self.sent(session, body, headers, leaves=way == "leaves a stream")
@@ -321,4 +323,5 @@ async def clients(
     for one in crowd:
         outcomes += one.outcomes
         told |= one.told
-    return {"outcomes": dict(outcomes), "told": told}
+    hurried = [number for one in crowd for number in one.hurried]
+    return {"outcomes": dict(outcomes), "told": told, "hurried": hurried}

@@ -28,12 +28,14 @@ def side_by_side(strategy: Assembled) -> int:
     return found
 
 
-def check_width(strategy: Any, param: str, most: int) -> None:
-    """Refuse a strategy that asks for too much at once.
+def check_parts_of(strategy: Any, param: str, most: int) -> None:
+    """Refuse a strategy that asks for too much at once, or for a function of the caller's, who has none here.
 
     Raises:
         Refused: naming the field.
     """
+    if any(part.name == "function" for part in strategy.parts()):
+        raise invalid(f"{param} names a function, and a server runs none of its clients'", param)
     wide = side_by_side(strategy)
     if wide > most:
         raise invalid(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import UNITS, Budget
 
-from .bounds import check_width
+from .bounds import check_parts_of
 from .refusals import Refused, invalid
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Choosing:
                 known = read(text)
             except SpecError as error:
                 raise invalid(f"{param}: {error}", param, "unknown_strategy") from None
-            check_width(known, param, self._settings.max_samples)
+            check_parts_of(known, param, self._settings.max_samples)
             if len(self._read) < _LONGEST:
                 self._read[text] = known
         return known

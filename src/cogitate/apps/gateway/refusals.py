@@ -91,9 +91,12 @@ class Refused(Exception):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What is sent beside it."""
-        if self.retry_after_s is None:
-            return []
-        return [(b"retry-after", str(max(1, round(self.retry_after_s))).encode())]
+        found: list[tuple[bytes, bytes]] = []
+        if self.retry_after_s is not None:
+            found.append((b"retry-after", str(max(1, round(self.retry_after_s))).encode()))
+        if self.status == 408:  # the rest of the body is not waited for
+            found.append((b"connection", b"close"))
+        return found
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> Refused:

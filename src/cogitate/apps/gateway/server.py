@@ -26,7 +26,7 @@ from .sending import Headers, Sender, header
 from .shared import METER, Meter, Store
 from .strategies import Strategies
 from .thinking import Thinking, fresh_id
-from .turning import Turn
+from .turning import Turn, check_headers
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -109,6 +109,7 @@ class Gateway:
         sender = Sender(send)
         turn = Turn(fresh_id(chat=chat), chat, dict(scope["headers"]), meter)
         try:
+            check_headers(scope["headers"])
             await self._answer(scope, receive, sender, turn, spec)
         except (Gone, Cut) as error:
             if isinstance(error, Cut) and error.reason != GONE:

@@ -16,7 +16,7 @@ from cogitate.core.errors import CogitateError, Failed
 from cogitate.core.events import Answered, Chunk, Event, Noted
 from cogitate.core.usage import ZERO, Budget, Usage
 
-from .bounds import check_width
+from .bounds import check_parts_of
 from .refusals import Refused, invalid, of_error, of_failure, too_late
 from .replying import distinct, logprobs_of
 
@@ -187,7 +187,7 @@ class Thinking:
                 Known(self._configuration, verifier=models.models.has_verifier),
             )
             if context.scorer is not None:
-                check_width(
+                check_parts_of(
                     known.strategy, "cogitate.scorer", self._configuration.gateway.max_samples
                 )
             elif len(self._choices) < _MOST_KNOWN:

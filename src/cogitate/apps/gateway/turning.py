@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cogitate.core.usage import ZERO, Budget, Usage
 
-from .choosing import Answerer
+from .choosing import BUDGET_HEADERS, STRATEGY_HEADER, Answerer
+from .refusals import invalid
 from .sending import Headers, header
 from .shared import Meter
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .asking import Wanted
 
 
+_ONCE: Final = (b"authorization", b"content-type", STRATEGY_HEADER, *BUDGET_HEADERS)
 _NOBODY: Final = Answerer("", None, "")
 _UNBOUNDED: Final = Budget()
 
@@ -56,3 +58,18 @@ class Turn:
             found.append((b"x-cogitate-overhead-ms", b"%.2f" % self.meter.own_ms))
             found.append((b"x-cogitate-calls", b"%d" % self.usage.calls))
         return found
+
+
+def check_headers(raw: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse a request that gives one of our headers twice: whoever stands before us may have read the other.
+
+    Raises:
+        Refused: naming the header.
+    """
+    names = [name for name, _ in raw]
+    if len(names) == len(set(names)):
+        return
+    for name in _ONCE:
+        if names.count(name) > 1:
+            told = name.decode()
+            raise invalid(f"the header {told} came more than once; send it once", told)
