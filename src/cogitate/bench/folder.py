@@ -113,21 +113,26 @@ class Folder:
 
     def done(self, entry: Entry) -> int:
         """How many questions of an entry are sealed."""
-        return sum(1 for _ in self.rows(entry))
+        return len(self._lines(entry))
 
     def rows(self, entry: Entry) -> Iterator[dict[str, Any]]:
         """The sealed values of an entry with their usage, in the order of the questions."""
+        for line in self._lines(entry):
+            yield json.loads(line)
+
+    def _lines(self, entry: Entry) -> Sequence[bytes]:
+        """The same as lines of JSON, which take the least room."""
         journal = self.journal(entry)
         if not journal.is_file():
-            return
+            return ()
         derived = self.path / OUTCOMES / f"{entry.file}.jsonl"
         size = journal.stat().st_size
         known = _derived(derived, size)
         if known is None:
-            known = sorted(_sealed(journal), key=lambda row: row["number"])
+            known = [line for _, line in sorted(_sealed(journal).values())]
             with suppress(OSError):  # a folder that is read-only is read all the same
                 _write_derived(derived, size, known)
-        yield from known
+        return known
 
 
 def load(path: str | Path) -> Found:
@@ -180,10 +185,13 @@ def replace_file(path: Path, text: str) -> None:
 # ------------------------------------------------------------------------------------ from journals
 
 
-def _sealed(journal: Path) -> Iterator[dict[str, Any]]:
-    """The sealed values of a journal, with what they cost; only those lines are parsed."""
+def _sealed(journal: Path) -> dict[str, tuple[int, bytes]]:
+    """By question, its number and its sealed value with what it cost, as JSON; only those lines are parsed.
+
+    The candidates are left in the journal: there may be many of them.
+    """
     blobs = BlobStore(journal.with_name(journal.name + ".blobs"))
-    kept: dict[str, list[Record]] = {}
+    found: dict[str, tuple[int, bytes]] = {}
     with journal.open("rb") as file:
         for number, line in enumerate(file, 1):
             if b'"kind":"sealed"' not in line and b'"kind":"late"' not in line:
@@ -196,37 +204,44 @@ def _sealed(journal: Path) -> Iterator[dict[str, Any]]:
                         "the file from a copy"
                     )
                 break  # a torn last line, as a killed run leaves it
-            if record.get("kind") in ("sealed", "late") and "s" in record:
+            question = record.get("s", "")
+            if record.get("kind") == "sealed":
                 if "blob" in record:
                     record["value"] = json.loads(blobs.get(record.pop("blob")))
-                kept.setdefault(record["s"], []).append(record)
-    for question, records in kept.items():
-        seal = sealed_in(records)
-        if seal is not None:
-            yield {
-                **seal["value"],
-                "question": question,
-                "usage": dict(sorted(seal["roles"].items())),
-            }
+                record["value"].pop("ranking", None)
+                found[question] = _row(question, [record])
+            elif record.get("kind") == "late" and question in found:  # what came after the seal
+                row = json.loads(found[question][1])
+                seal = {"kind": "sealed", "value": row, "roles": row["usage"]}
+                found[question] = _row(question, [seal, record])
+    return found
 
 
-def _derived(path: Path, size: int) -> list[dict[str, Any]] | None:
+def _row(question: str, records: Sequence[Record]) -> tuple[int, bytes]:
+    seal = sealed_in(records)
+    assert seal is not None
+    usage = dict(sorted(seal["roles"].items()))
+    row: dict[str, Any] = {**seal["value"], "question": question, "usage": usage}
+    return row["number"], json.dumps(row, separators=(",", ":")).encode()
+
+
+def _derived(path: Path, size: int) -> list[bytes] | None:
     """The rows that were read from a journal of this size, where they are whole."""
     try:
         head, _, body = path.read_bytes().partition(b"\n")
         said = json.loads(head)
         if said != {"format": FORMAT, "journal": size, "sum": _sum(body)}:
             return None
-        return [json.loads(line) for line in body.splitlines()]
+        return body.splitlines()
     except (OSError, ValueError, AttributeError):
         return None
 
 
-def _write_derived(path: Path, size: int, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_derived(path: Path, size: int, lines: Sequence[bytes]) -> None:
     path.parent.mkdir(exist_ok=True)
-    body = "".join(json.dumps(row, ensure_ascii=True, separators=(",", ":")) + "\n" for row in rows)
-    head = json.dumps({"format": FORMAT, "journal": size, "sum": _sum(body.encode())})
-    replace_file(path, f"{head}\n{body}")
+    body = b"".join(line + b"\n" for line in lines)
+    head = json.dumps({"format": FORMAT, "journal": size, "sum": _sum(body)})
+    replace_file(path, f"{head}\n{body.decode()}")
 
 
 def _sum(body: bytes) -> str:
