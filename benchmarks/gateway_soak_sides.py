@@ -162,6 +162,8 @@ KEYS: Sequence[tuple[str, tuple[str, ...], int | None]] = (
 )
 """Name, quotas and concurrency."""
 OFTEN = (6, 6, 2, 1)
+PATIENCE_S = 1.0
+"""At the end of a run, for what is in flight."""
 STRANGER = "cog_000000000000_" + "A" * 43
 MODELS = {
     "up": 6,
@@ -317,7 +319,11 @@ async def clients(
     async with ClientSession(
         connector=TCPConnector(limit=0), timeout=ClientTimeout(total=30)
     ) as session:
-        await asyncio.gather(*(one.run(session, until) for one in crowd))
+        running = [asyncio.ensure_future(one.run(session, until)) for one in crowd]
+        _, late = await asyncio.wait(running, timeout=seconds + PATIENCE_S)
+        for task in late:  # they leave, as clients do
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
     outcomes: Counter[str] = Counter()
     told: dict[int, list[int]] = {}
     for one in crowd:
