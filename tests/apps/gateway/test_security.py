@@ -541,6 +541,23 @@ def test_redirects_of_the_server_are_not_followed(served):
         assert seen == []
 
 
+def test_clients_do_not_learn_where_the_models_are(tmp_path):
+    settings = (
+        'models = ["up", "nokey", "down"]\n'
+        '[endpoints.nokey]\nbase_url = "http://127.0.0.1:PORT/v1"\nmodel = "m"\n'
+        'key_variable = "UNSET_VARIABLE"\n'
+        '[endpoints.down]\nbase_url = "http://127.0.0.1:9/inner/v1"\nmodel = "m"\n'
+    )
+    with serving(lambda body, request: 401, settings, tmp_path=tmp_path) as served:
+        for model in ("up", "nokey", "down"):
+            for name in (model, f"greedy()@{model}", f"{STRATEGY}@{model}"):
+                for stream in (False, True):
+                    reply = served.chat(name, stream=stream)
+                    assert reply.status_code == 502, reply.text
+                    for inner in ("127.0.0.1", "inner", "_VARIABLE", "UP_KEY"):
+                        assert inner not in reply.text, (name, reply.text)
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from cogitate.core.errors import CogitateError, Failed, InvalidInput, OutOfBudget
+
+_LOG = logging.getLogger("cogitate.gateway")
 
 _TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
@@ -44,6 +47,8 @@ _LACKING: Final = (
 _ADDRESS: Final = re.compile(r"https?://[^\s'\"]*[^\s'\".,:;]")
 _REQUEST: Final = re.compile(r"refused the request with 4\d\d")
 _KEY: Final = re.compile(r"refused the key|wants a key")
+_UNSET: Final = re.compile(r"environment variable \S+ is not set")
+_SOCKET: Final = re.compile(r"(?<=cannot be reached) \([^;]*\)(?=;)")
 
 
 class Refused(Exception):
@@ -107,6 +112,8 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 def of_error(error: CogitateError, param: str | None = None) -> Refused:
     """What a client is told of an error of the package."""
     match error:
+        case InvalidInput() if _UNSET.search(str(error)):
+            return _unusable(error)
         case InvalidInput():
             return invalid(str(error), param)
         case Failed():
@@ -121,15 +128,12 @@ def of_error(error: CogitateError, param: str | None = None) -> Refused:
 
 def of_failure(failure: Failed) -> Refused:
     """What a client is told where the upstream server failed; never where that server is."""
-    text = _ADDRESS.sub("the server of the model", str(failure))
     status = _STATUSES.get(failure.kind, 502)
+    text = _ADDRESS.sub("the server of the model", _SOCKET.sub("", str(failure)))
     if failure.kind == "refused" and _REQUEST.search(text):
         status = 400  # sending it again would not help, as it may after a 502
     elif failure.kind == "missing" or _KEY.search(text):
-        text = (
-            "the server of the model cannot be used; the operator of this gateway must look at its address, "
-            "model and key"
-        )
+        return _unusable(failure)
     lacks = failure.kind == "unsupported"
     return Refused(
         status,
@@ -138,6 +142,18 @@ def of_failure(failure: Failed) -> Refused:
         code=f"upstream_{failure.kind}" if status >= 429 else failure.kind,
         kind="upstream_error" if status >= 500 else "",
         retry_after_s=failure.retry_after_s,
+    )
+
+
+def _unusable(error: CogitateError) -> Refused:
+    """A model that the configuration names and nobody can use; only the log says why."""
+    _LOG.warning("%s", error)
+    return Refused(
+        502,
+        "the server of the model cannot be used; the operator of this gateway must look at its address, "
+        "model and key",
+        code="upstream_missing",
+        kind="upstream_error",
     )
 
 
