@@ -339,7 +339,7 @@ def test_texts_without_an_answer_are_no_success(cogitate: Command) -> None:
     ("arguments", "words"),
     [
         (("slove", "x"), "there is no command 'slove'; did you mean solve?"),
-        (("serve",), "there is no command 'serve'"),
+        (("calibrate",), "there is no command 'calibrate'"),
         (("solve", "x", "--token", "5"), "has no option '--token'; did you mean --tokens?"),
         (("solve", "-3+5"), "a text may begin with - after `--`"),
         (("solve", "--model=fake", "--", "-3+5", "--tokens", "5"), "takes --tokens before `--`"),
