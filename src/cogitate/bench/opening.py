@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from cogitate.assembly import Opened, opened
 from cogitate.assembly.planning import check_served, check_units
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.events import Answered, Event
+from cogitate.core.prompt import Prompt
+from cogitate.core.requests import Embed, Loglikelihood, Request
 from cogitate.drive import Stop, run
 
 from .asking import Purse
@@ -56,10 +59,23 @@ def _check_units(laid: Laid, jobs: Sequence[Job], held: Opened) -> None:
         check_units(budget, held)
 
 
+_NEEDED: Final[Mapping[str, Request[Any]]] = MappingProxyType(
+    {
+        "medoid": Embed(("?",)),
+        "clusters": Embed(("?",)),
+        "p_true": Loglikelihood(Prompt.raw("?"), ("?",)),
+    }
+)
+"""What scorers ask that most models do not serve."""
+
+
 def _check_job(job: Job, held: Opened) -> None:
     try:
         check_served(job.what, held)
-    except InvalidInput as error:
+        for part in job.what.parts():
+            if part.name in _NEEDED:
+                _ = held.router.choose(_NEEDED[part.name])
+    except (Failed, InvalidInput) as error:
         raise InvalidInput(f"{job.row}, {str(job.what)!r}: {error}") from None
     if job.entry.kind != "pool":
         return
@@ -88,7 +104,8 @@ async def _rehearse(laid: Laid, jobs: Sequence[Job], held: Opened) -> None:
                 value: dict[str, Any] = run(flow, ready.router, listen=heard).value
             except Failed as failure:
                 value, heard.reason = {}, heard.reason or failure.reason
-            if heard.reason and not value.get("candidates"):
+            unscored = all(row[2] is None for row in value.get("ranking", ()))
+            if heard.reason and unscored:
                 raise InvalidInput(
                     f"{job.row}, {str(job.what)!r}: {job.entry.model} cannot do this: {heard.reason}"
                 )
