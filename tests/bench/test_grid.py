@@ -17,6 +17,7 @@ from cogitate.core.errors import InvalidInput
 from cogitate.core.usage import Budget
 
 WORLD = "world:medium(problems=4)"
+POOL = "pool:smollm2-wordproblems"
 SIM = "sim:chain(preset='medium')"
 
 
@@ -221,6 +222,10 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> 
         (
             ("--task", WORLD, "--model", SIM, "--strategy", "best_of(n={n})", "--n", "1,x"),
             "not 'x'",
+        ),
+        (
+            ("--task", WORLD, "--model", POOL, "--strategy", "best_of(scorer=medoid())"),
+            "row 1 of strategies, .*medoid.*no engine serves Embed",
         ),
     ],
 )
