@@ -88,7 +88,7 @@ def made(family: str, depth: int) -> st.SearchStrategy[Assembled]:
 
 
 @given(st.sampled_from(["strategy", "scorer", "process", "schedule"]).flatmap(lambda f: made(f, 2)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_spec_reads_back_as_itself(chosen: Assembled) -> None:
     again = read(str(chosen), chosen.family)
     assert again == chosen

@@ -40,7 +40,12 @@ from cogitate.engines.litellm.wire import messages
 from cogitate.engines.openai import Price, Secret, Timeouts
 
 # The library itself opens and drops things; its warnings are not ours to fix.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::ResourceWarning",
+    # The library makes types of pydantic's while it is used, and pydantic warns of their qualifiers.
+    "ignore:Item .* on TypedDict class:UserWarning",
+)
 
 CHAT = "/v1/chat/completions"
 ASKED = Prompt.chat(Message("system", "Be brief."), Message("user", "1 + 1?"))

@@ -285,8 +285,8 @@ def _number(raw: bytes) -> float | None:
 def split_at(name: str) -> tuple[str, str]:
     """The strategy and the model in `SPEC@MODEL`; no strategy where there is none.
 
-    >>> split_at("best_of(n=4, scorer=checks(tests='a@b'))@mine")
-    ("best_of(n=4, scorer=checks(tests='a@b'))", 'mine')
+    >>> split_at("best_of(n=4, scorer=judge(criteria='a@b'))@mine")
+    ("best_of(n=4, scorer=judge(criteria='a@b'))", 'mine')
     >>> split_at("hf:owner/model@main")
     ('', 'hf:owner/model@main')
     """
