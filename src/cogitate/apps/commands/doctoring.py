@@ -14,8 +14,14 @@ from typing import Any
 from cogitate.apps.output import add_command, console, print_json
 
 _EXTRAS = {
-    "local": ("xllamacpp", "language models in this process", "pip install 'cogitate[local]'"),
-    "math": ("math_verify", "symbolic grading of mathematics", "pip install 'cogitate[math]'"),
+    "local": ("xllamacpp", "language models in this process"),
+    "math": ("math_verify", "symbolic grading of mathematics"),
+    "gateway": ("starlette", "cogitate serve, its keys and its live view"),
+    "fit": ("scipy", "the exact programme of ets"),
+    "retrieval": ("bm25s", "indices by BM25, and of many embeddings"),
+    "litellm": ("litellm", "providers through LiteLLM"),
+    "gym": ("reasoning_gym", "tasks of reasoning-gym"),
+    "data": ("huggingface_hub", "tasks from a data hub"),
 }
 
 
@@ -48,11 +54,10 @@ def findings() -> list[dict[str, str]]:
         ),
         _row("http engines", "ok", "any OpenAI-compatible server: openai:BASE_URL#MODEL"),
     ]
-    for extra, (module, what, remedy) in _EXTRAS.items():
+    for extra, (module, what) in _EXTRAS.items():
         here = importlib.util.find_spec(module) is not None
-        found.append(
-            _row(f"extra {extra}", "ok" if here else "missing", what, "" if here else remedy)
-        )
+        remedy = "" if here else f"pip install 'cogitate[{extra}]'"
+        found.append(_row(f"extra {extra}", "ok" if here else "missing", what, remedy))
     for name in KNOWN:
         path = located(name)
         remedy = "" if path else f"cogitate models pull {name}"
