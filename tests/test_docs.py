@@ -27,6 +27,12 @@ BLOCK = re.compile(
 )
 STRATEGIES = "|".join(name for name, made in TABLE.items() if made.family == "strategy")
 CALL = re.compile(rf"`((?:{STRATEGIES})\([^`]*\))`")
+NEEDS = {
+    "gateway.md": ("starlette", "uvicorn", "sqlalchemy", "prometheus_client"),
+    "gateway-keys.md": ("starlette", "sqlalchemy"),
+    "live-view.md": ("starlette", "uvicorn"),
+}
+"""Modules of an extra without which a page's blocks cannot run."""
 GENERATED = ("strategies.md", "papers.md")
 """Pages whose calls are signatures, and not specs."""
 
@@ -95,6 +101,8 @@ def run_commands(code: str, report: pytest.CaptureFixture[str]) -> None:
 def test_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for module in NEEDS.get(page.name, ()):
+        pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
     run_page(page, (), capsys)
 

@@ -153,9 +153,9 @@ def test_a_question_has_a_page_and_the_way_back(page: Any) -> None:
     assert "first step </script>" in tree.text_content()
     assert "chosen" in tree.text_content()
     page.get_by_text("← All questions").first.click()
-    assert page.locator("#question-list").is_visible()
+    page.locator("#question-list").wait_for(state="visible")
     page.go_back()
-    assert heading.is_visible()
+    heading.wait_for(state="visible")
 
 
 def test_questions_are_found(page: Any) -> None:

@@ -40,15 +40,16 @@ def lines(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_asks_what_it_always_asked(name: str, tmp_path: Path, request: Any) -> None:
+    asked = strategy(name)
     book = FileJournal.create(tmp_path / "journal.jsonl", {"run": "golden"})
-    done = run(strategy(name)(TASK, Seed(0)), FakeEngine(), journal=book)
+    done = run(asked(TASK, Seed(0)), FakeEngine(), journal=book)
     book.close()
     path = GOLDEN / f"{name}.jsonl"
     if request.config.getoption("--update-golden"):
         path.write_bytes((tmp_path / "journal.jsonl").read_bytes())
     assert lines(tmp_path / "journal.jsonl") == lines(path)
     with FileJournal.open(path, read_only=True) as reader:
-        assert replay(strategy(name)(TASK, Seed(0)), reader).value == done.value
+        assert replay(asked(TASK, Seed(0)), reader).value == done.value
 
 
 def test_every_journal_has_its_recipe() -> None:
