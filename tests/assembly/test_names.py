@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import typing
-from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -108,8 +107,6 @@ def test_every_name_stands_alone_with_help(name: str) -> None:
     if not any(p.required for p in factory.parameters.values()):
         chosen = read(name, factory.family)
         assert str(chosen) == f"{name}()"
-        if name == "ets" and find_spec("scipy") is None:
-            pytest.skip("needs the extra fit")
         for kind in KINDS:
             assert chosen.for_kind(kind) is not None
 

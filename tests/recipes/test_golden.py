@@ -5,7 +5,6 @@ A deliberate change updates them: `pytest tests/recipes/test_golden.py --update-
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ TASK = Task.of("Ann has 3 apples and buys 4. How many has she?", kind="number")
 
 
 def strategy(name: str) -> Any:
-    if name == "ets" and importlib.util.find_spec("scipy") is None:
-        pytest.skip("the extra `fit` is not installed")
     return read(RECIPES[name], "strategy", TABLE).for_kind("number")
 
 

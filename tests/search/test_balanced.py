@@ -2,8 +2,6 @@ import sys
 
 import pytest
 
-from cogitate.assembly.names import TABLE
-from cogitate.assembly.spec import read
 from cogitate.core.candidates import Candidate, Score, Unscored
 from cogitate.core.errors import Failed, InvalidInput
 from cogitate.core.seeds import Seed
@@ -141,8 +139,6 @@ def test_many_clusters_need_the_solver(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(InvalidInput, match="SciPy is needed"):
         KvAwareCover()(leaves, [1 / 12] * 12, [("",)] * 12)
-    with pytest.raises(InvalidInput, match=r"cogitate\[fit\]"):
-        read("ets(width=4)", "strategy", TABLE).for_kind("number")
 
 
 @pytest.mark.parametrize(

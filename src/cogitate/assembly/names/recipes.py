@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any, Final
 
 from cogitate.assembly import factory
 from cogitate.assembly.factory import A_PROCESS, A_SCORER, A_STEP_SCORER, COUNT, Factory
-from cogitate.core.errors import InvalidInput
 from cogitate.processes.recalled import Query
 
 from .parts import count, counted
@@ -57,15 +55,10 @@ def ets(
     """ETS: REBASE on a tree pruned so that siblings share their cache; needs a model for `embedder`.
 
     `cost` is the worth of all nodes, `coverage` that of all meanings, which are clusters of newest steps within
-    `distance`; with coverage=0 no embedder is asked.
+    `distance`; with coverage=0 no embedder is asked. More than a few clusters need the extra `fit`.
     """
     from cogitate.recipes.ets import ets as composed
 
-    if cost and coverage and find_spec("scipy") is None:
-        raise InvalidInput(
-            "ets was asked for, whose programme SciPy solves, and SciPy is not installed; "
-            "pip install 'cogitate[fit]', or set coverage=0 to prune by weight and nodes alone"
-        )
     return composed(
         process or reasoning().for_kind(kind),
         scorer if scorer is not None else prm().for_kind(kind),
