@@ -54,7 +54,9 @@ class Call:
         sent |= {"model": way.model, "num_retries": 0, "max_retries": 0, "no-log": True}
         sent |= {"timeout": way.timeouts.first_byte_s, "drop_params": False, **way.options}
         if "tools" in sent and self._known.runs_tools:
-            sent["_skip_mcp_handler"] = True  # tools are called by whoever asked, and by nobody here
+            sent["_skip_mcp_handler"] = (
+                True  # tools are called by whoever asked, and by nobody here
+            )
         if streams:
             sent |= {"stream": True, "stream_options": {"include_usage": True}}
         failed: Failed | None = None
